@@ -1,0 +1,142 @@
+"""One tree of errors, one gRPC status a class.
+
+Everything that Perdure refuses on purpose is a `PerdureError`; any other exception is a bug of ours. The engine and
+the runtime raise these; `perdure.rpc.status` is the only place that turns them into gRPC statuses and typed details.
+Messages use the words of the real server, since people and SDKs match on them.
+"""
+
+from __future__ import annotations
+
+
+class PerdureError(Exception):
+    """Base of every refusal. `code` is the gRPC status code (an int as in `grpc.StatusCode.X.value[0]`)."""
+
+    code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Canceled(PerdureError):
+    code = 1
+
+
+class InvalidArgument(PerdureError):
+    code = 3
+
+
+class QueryFailed(InvalidArgument):
+    """A worker answered a query with a failure. `failure` is the serialized `temporal.api.failure.v1.Failure`, if any."""
+
+    def __init__(self, message: str, failure: bytes = b"") -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+class DeadlineExceeded(PerdureError):
+    code = 4
+
+
+class NotFound(PerdureError):
+    """Nothing of that name. `current_cluster`/`active_cluster` stay empty: there is one cluster."""
+
+    code = 5
+
+
+class NamespaceNotFound(NotFound):
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"Namespace {namespace} is not found.")
+        self.namespace = namespace
+
+
+class AlreadyExists(PerdureError):
+    code = 6
+
+
+class WorkflowExecutionAlreadyStarted(AlreadyExists):
+    def __init__(self, message: str, start_request_id: str, run_id: str) -> None:
+        super().__init__(message)
+        self.start_request_id = start_request_id
+        self.run_id = run_id
+
+
+class NamespaceAlreadyExists(AlreadyExists):
+    pass
+
+
+class CancellationAlreadyRequested(AlreadyExists):
+    pass
+
+
+class PermissionDenied(PerdureError):
+    code = 7
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ResourceExhausted(PerdureError):
+    """`cause` and `scope` are numbers of `ResourceExhaustedCause` and `ResourceExhaustedScope`."""
+
+    code = 8
+
+    def __init__(self, message: str, cause: int = 0, scope: int = 0) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.scope = scope
+
+
+class FailedPrecondition(PerdureError):
+    code = 9
+
+
+class WorkflowNotReady(FailedPrecondition):
+    pass
+
+
+class NamespaceInvalidState(FailedPrecondition):
+    """The namespace exists but its state forbids the call. States are numbers of `NamespaceState`."""
+
+    def __init__(self, message: str, namespace: str, state: int, allowed_states: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.namespace = namespace
+        self.state = state
+        self.allowed_states = allowed_states
+
+
+class Aborted(PerdureError):
+    code = 10
+
+
+class Unimplemented(PerdureError):
+    code = 12
+
+
+class Internal(PerdureError):
+    code = 13
+
+
+class Unavailable(PerdureError):
+    code = 14
+
+
+class NamespaceUnavailable(Unavailable):
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"Namespace unavailable: {namespace!r}")
+        self.namespace = namespace
+
+
+class DataLoss(PerdureError):
+    code = 15
+
+
+class Unauthenticated(PerdureError):
+    code = 16
+
+
+class StartupError(PerdureError):
+    """The server can't start; the message is one sentence that says what is wrong and what to do."""
+
+    code = 9
