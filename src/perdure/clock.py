@@ -1,0 +1,198 @@
+"""Time and chance come in as arguments: a `Clock` and an `Ids` given at start, so that a test or a simulation decides.
+
+All times are whole nanoseconds since the epoch. Callbacks run on the event loop's thread, never inside `call_at`, and
+those of one clock in the order of their due times, ties in the order of the calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import os
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+SECOND_NS = 1_000_000_000
+RECHECK_S = 30.0
+"""The loop's clock knows nothing of the wall clock being set or the machine having slept: longest time to notice."""
+
+CALLBACKS_PER_TURN = 128
+"""Thousands may be overdue after a restart: requests are answered between this many."""
+
+
+class Timer(Protocol):
+    """What `Clock.call_at` gives back."""
+
+    def cancel(self) -> None:
+        """The callback will not run. After it has run, or twice: no effect."""
+
+
+class Clock(Protocol):
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+
+    def call_at(self, due_ns: int, callback: Callable[[], None]) -> Timer:
+        """Run `callback` once `now_ns() >= due_ns`, at the next turn of the loop if that is so already."""
+
+
+class Ids(Protocol):
+    def uuid(self) -> str:
+        """A new random UUID (version 4), as text."""
+
+    def random(self) -> float:
+        """0 <= x < 1, for jitter."""
+
+
+class _Due:
+    """One callback in a heap; cancelling leaves it there, empty."""
+
+    __slots__ = ("callback", "due_ns", "order")
+
+    def __init__(self, due_ns: int, order: int, callback: Callable[[], None]) -> None:
+        self.due_ns = due_ns
+        self.order = order
+        self.callback: Callable[[], None] | None = callback
+
+    def __lt__(self, other: _Due) -> bool:
+        return (self.due_ns, self.order) < (other.due_ns, other.order)
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class _Heap:
+    """Callbacks by due time, ties by order of arrival."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Due] = []
+        self._order = itertools.count()
+
+    def push(self, due_ns: int, callback: Callable[[], None]) -> _Due:
+        entry = _Due(due_ns, next(self._order), callback)
+        heapq.heappush(self._entries, entry)
+        return entry
+
+    def next_due_ns(self) -> int | None:
+        while self._entries and self._entries[0].callback is None:
+            heapq.heappop(self._entries)
+        return self._entries[0].due_ns if self._entries else None
+
+    def pop(self, now_ns: int) -> Callable[[], None] | None:
+        """The earliest callback if it is due."""
+        due_ns = self.next_due_ns()
+        if due_ns is None or due_ns > now_ns:
+            return None
+        entry = heapq.heappop(self._entries)
+        callback, entry.callback = entry.callback, None
+        return callback
+
+
+class RealClock:
+    """The wall clock, on a running asyncio loop. A wall clock that is set is noticed within `RECHECK_S`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        self._heap = _Heap()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_due_ns = 0
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def call_at(self, due_ns: int, callback: Callable[[], None]) -> Timer:
+        entry = self._heap.push(due_ns, callback)
+        if self._alarm is None or due_ns < self._alarm_due_ns:
+            self._set_alarm(due_ns)
+        return entry
+
+    def _set_alarm(self, due_ns: int) -> None:
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        delay_s = (due_ns - self.now_ns()) / SECOND_NS
+        self._alarm_due_ns = due_ns
+        self._alarm = loop.call_later(min(max(delay_s, 0.0), RECHECK_S), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now_ns = self.now_ns()
+        try:
+            for _ in range(CALLBACKS_PER_TURN):
+                if (callback := self._heap.pop(now_ns)) is None:
+                    break
+                callback()
+        finally:
+            due_ns = self._heap.next_due_ns()
+            if due_ns is not None:
+                self._set_alarm(due_ns)
+
+
+class ManualClock:
+    """Time that moves only by `advance`. Deterministic; needs no loop."""
+
+    def __init__(self, now_ns: int = 1_700_000_000 * SECOND_NS) -> None:
+        self._now_ns = now_ns
+        self._heap = _Heap()
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def call_at(self, due_ns: int, callback: Callable[[], None]) -> Timer:
+        return self._heap.push(due_ns, callback)
+
+    def next_due_ns(self) -> int | None:
+        """When the earliest callback is due; None without one."""
+        return self._heap.next_due_ns()
+
+    def advance(self, by_ns: int) -> None:
+        """Move on by `by_ns` (not negative), stopping at each due time on the way to run what is due there."""
+        assert by_ns >= 0, "time does not run backwards"
+        end_ns = self._now_ns + by_ns
+        while (due_ns := self._heap.next_due_ns()) is not None and due_ns <= end_ns:
+            self._now_ns = max(self._now_ns, due_ns)
+            callback = self._heap.pop(self._now_ns)
+            assert callback is not None
+            callback()
+        self._now_ns = end_ns
+
+
+def _uuid4(raw: bytes) -> str:
+    digits = (int.from_bytes(raw) & ~(0xF << 76) & ~(0x3 << 62)) | (4 << 76) | (2 << 62)
+    text = f"{digits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class RandomIds:
+    """From the operating system, read in batches: one system call for 256 UUIDs."""
+
+    _BATCH = 256
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._used = 0
+        self._random = random.Random()
+
+    def uuid(self) -> str:
+        if self._used == len(self._raw):
+            self._raw, self._used = os.urandom(16 * self._BATCH), 0
+        start, self._used = self._used, self._used + 16
+        return _uuid4(self._raw[start : self._used])
+
+    def random(self) -> float:
+        return self._random.random()
+
+
+class SeededIds:
+    """The same ids and numbers for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def uuid(self) -> str:
+        return _uuid4(self._random.randbytes(16))
+
+    def random(self) -> float:
+        return self._random.random()

@@ -1,0 +1,347 @@
+"""What can be set: `Dynamic`, the limits and switches that Temporal calls dynamic configuration, and `Settings`, how
+one server runs.
+
+Every field of `Dynamic` is declared once, with Temporal's own key, its default and what it means; nothing else in the
+server holds a limit. A field exists only while something reads it. Names follow Temporal's Go constants, with the unit
+last. Values come in as JSON, as `--dynamic-config-value KEY=JSON` of the official CLI sends them.
+
+A value that can't be is a `StartupError` whose sentence names where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from perdure import values
+from perdure.errors import StartupError
+
+KIB = 1024
+MIB = 1024 * KIB
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDefaults:
+    """What an unset field of a retry policy means (`history.default*RetryPolicy`)."""
+
+    initial_interval_s: float = 1.0
+    maximum_interval_coefficient: float = 100.0
+    """The maximum interval, when unset, is this many initial intervals."""
+    backoff_coefficient: float = 2.0
+    maximum_attempts: int = 0
+    """0: no limit."""
+
+
+_RETRY = RetryDefaults()
+
+
+def _key(key: str, default: Any) -> Any:
+    """A field of `Dynamic`. Without a key the value is a constant of the real server, settable in process only."""
+    return field(default=default, metadata={"key": key})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dynamic:
+    """Temporal's dynamic configuration, as far as it means something here. Immutable; one value for all namespaces."""
+
+    # Sizes of what callers send.
+    blob_size_limit_error_bytes: int = _key("limit.blobSize.error", 2 * MIB)
+    """Largest payload, header or details."""
+    blob_size_limit_warn_bytes: int = _key("limit.blobSize.warn", 512 * KIB)
+    """Payloads above are logged; below, the error limit does not apply."""
+    memo_size_limit_error_bytes: int = _key("limit.memoSize.error", 2 * MIB)
+    """Largest memo."""
+    memo_size_limit_warn_bytes: int = _key("limit.memoSize.warn", 2 * KIB)
+    """Memos above are logged; below, the error limit does not apply."""
+    max_id_length: int = _key("limit.maxIDLength", 1000)
+    """Longest workflow id, type, task queue, identity, ..., in bytes of UTF-8."""
+    worker_build_id_size_limit_bytes: int = _key("limit.workerBuildIdSize", 255)
+    """Longest build id."""
+    max_user_metadata_summary_size_bytes: int = _key("limit.userMetadataSummarySize", 400)
+    """Largest summary payload."""
+    max_user_metadata_details_size_bytes: int = _key("limit.userMetadataDetailsSize", 20_000)
+    """Largest details payload."""
+    max_links_per_request: int = _key("frontend.maxlinksPerRequest", 10)
+    """Links in one request."""
+    link_max_size_bytes: int = _key("frontend.linkMaxSize", 4000)
+    """Largest link."""
+    max_callbacks_per_workflow: int = _key("system.maxCallbacksPerWorkflow", 32)
+    """Completion callbacks of one run."""
+    callback_url_max_length: int = _key("frontend.callbackURLMaxLength", 1000)
+    """Longest callback URL."""
+    callback_header_max_size_bytes: int = _key("frontend.callbackHeaderMaxLength", 8 * KIB)
+    """All headers of one callback."""
+    search_attributes_number_of_keys_limit: int = _key("frontend.searchAttributesNumberOfKeysLimit", 100)
+    """Search attributes of one run."""
+    search_attributes_size_of_value_limit_bytes: int = _key("frontend.searchAttributesSizeOfValueLimit", 2 * KIB)
+    """Largest value."""
+    search_attributes_total_size_limit_bytes: int = _key("frontend.searchAttributesTotalSizeLimit", 40 * KIB)
+    """All names and values of one run."""
+    max_service_error_message_length: int = _key("system.maxServiceErrorMessageLength", 4000)
+    """Error messages are cut to this, in bytes."""
+
+    # Sizes of what an execution accumulates.
+    history_size_limit_error_bytes: int = _key("limit.historySize.error", 50 * MIB)
+    """Above, the workflow is terminated."""
+    history_size_limit_warn_bytes: int = _key("limit.historySize.warn", 10 * MIB)
+    """Above, a warning is logged."""
+    history_size_suggest_continue_as_new_bytes: int = _key("limit.historySize.suggestContinueAsNew", 4 * MIB)
+    """From here workers are told to continue as new."""
+    history_count_limit_error: int = _key("limit.historyCount.error", 50 * KIB)
+    """Events; above, the workflow is terminated."""
+    history_count_limit_warn: int = _key("limit.historyCount.warn", 10 * KIB)
+    """Events; above, a warning is logged."""
+    history_count_suggest_continue_as_new: int = _key("limit.historyCount.suggestContinueAsNew", 4 * KIB)
+    """Events from which workers are told to continue as new."""
+    mutable_state_size_limit_error_bytes: int = _key("limit.mutableStateSize.error", 8 * MIB)
+    """Above, the workflow is terminated."""
+    mutable_state_size_limit_warn_bytes: int = _key("limit.mutableStateSize.warn", MIB)
+    """Above, a warning is logged."""
+    mutable_state_activity_failure_size_limit_error_bytes: int = _key(
+        "limit.mutableStateActivityFailureSize.error", 4 * KIB
+    )
+    """A larger last failure of a retrying activity is cut."""
+    mutable_state_activity_failure_size_limit_warn_bytes: int = _key(
+        "limit.mutableStateActivityFailureSize.warn", 2 * KIB
+    )
+    """Above, a warning is logged."""
+    num_pending_activities_limit_error: int = _key("limit.numPendingActivities.error", 2000)
+    """0: no limit."""
+    num_pending_child_executions_limit_error: int = _key("limit.numPendingChildExecutions.error", 2000)
+    """0: no limit."""
+    num_pending_signals_limit_error: int = _key("limit.numPendingSignals.error", 2000)
+    """Signals to other workflows; 0: no limit."""
+    num_pending_cancel_requests_limit_error: int = _key("limit.numPendingCancelRequests.error", 2000)
+    """Cancels of other workflows; 0: no limit."""
+    maximum_buffered_events_batch: int = _key("history.maximumBufferedEventsBatch", 100)
+    """More buffered events force the started workflow task closed."""
+    maximum_buffered_events_size_bytes: int = _key("history.maximumBufferedEventsSizeInBytes", 2 * MIB)
+    """Likewise, by size."""
+    maximum_signals_per_execution: int = _key("history.maximumSignalsPerExecution", 10_000)
+    """Signals one run takes; 0: no limit."""
+    maximum_request_ids_per_execution: int = _key("history.maximumRequestIDsPerExecution", 25)
+    """Attached request ids that one run remembers."""
+    max_in_flight_updates: int = _key("history.maxInFlightUpdates", 10)
+    """Updates of one run not yet completed; 0: no limit."""
+    max_in_flight_update_payloads_bytes: int = _key("history.maxInFlightUpdatePayloads", 20 * MIB)
+    """Their payloads; 0: no limit."""
+    max_total_updates: int = _key("history.maxTotalUpdates", 2000)
+    """Updates one run takes; 0: no limit."""
+    max_total_updates_suggest_continue_as_new_threshold: float = _key(
+        "history.maxTotalUpdates.suggestContinueAsNewThreshold", 0.9
+    )
+    """Share of the total from which workers are told to continue as new."""
+    max_buffered_query_count: int = _key("history.MaxBufferedQueryCount", 1)
+    """Queries of one run that wait for a workflow task."""
+    history_max_auto_reset_points: int = _key("history.historyMaxAutoResetPoints", 20)
+    """Reset points one run keeps."""
+
+    # Workflow and activity tasks.
+    default_workflow_task_timeout_s: float = _key("history.defaultWorkflowTaskTimeout", 10.0)
+    """When a start names none."""
+    max_workflow_task_timeout_s: float = _key("", 120.0)
+    """Longer workflow task timeouts are cut to this."""
+    workflow_task_heartbeat_timeout_s: float = _key("history.workflowTaskHeartbeatTimeout", 1800.0)
+    """How long a worker may keep a workflow task by heartbeats."""
+    workflow_task_critical_attempts: int = _key("history.workflowTaskCriticalAttempt", 10)
+    """From this attempt on a failing workflow task is logged."""
+    workflow_task_retry_backoff_min_attempts: int = _key("", 3)
+    """The task's timeout grows from the attempt after this."""
+    workflow_task_retry_initial_interval_s: float = _key("", 5.0)
+    """First addition to that timeout; it doubles."""
+    workflow_task_retry_max_interval_s: float = _key("history.workflowTaskRetryMaxInterval", 600.0)
+    """Largest addition."""
+    discard_speculative_workflow_task_maximum_events_count: int = _key(
+        "history.discardSpeculativeWorkflowTaskMaximumEventsCount", 10
+    )
+    """Events since the last task up to which a speculative one may vanish."""
+    default_activity_retry_policy: RetryDefaults = _key("history.defaultActivityRetryPolicy", _RETRY)
+    """Unset fields of an activity's retry policy."""
+    default_workflow_retry_policy: RetryDefaults = _key("history.defaultWorkflowRetryPolicy", _RETRY)
+    """Unset fields of a workflow's retry policy."""
+    sticky_poller_unavailable_window_s: float = _key("", 10.0)
+    """A sticky worker that has not polled for this long is gone."""
+    query_poller_unavailable_window_s: float = _key("matching.queryPollerUnavailableWindow", 20.0)
+    """Without a poll for this long queries fail at once."""
+    poller_history_ttl_s: float = _key("matching.PollerHistoryTTL", 300.0)
+    """How long DescribeTaskQueue shows a poller."""
+    enable_sticky_query: bool = _key("system.enableStickyQuery", True)
+    """Queries go to the worker that has the workflow cached."""
+    enable_eager_workflow_start: bool = _key("system.enableEagerWorkflowStart", True)
+    """A start may bring the first task back to its caller."""
+    enable_activity_eager_execution: bool = _key("system.enableActivityEagerExecution", True)
+    """A completion may bring activities back to its worker."""
+    enable_cancel_worker_polls_on_shutdown: bool = _key("frontend.enableCancelWorkerPollsOnShutdown", False)
+    """ShutdownWorker ends the worker's polls."""
+    num_consecutive_workflow_task_problems_to_trigger_search_attribute: int = _key(
+        "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute", 5
+    )
+    """Failed attempts after which TemporalReportedProblems is set; 0: never."""
+
+    # Lives of workflows.
+    workflow_id_reuse_minimal_interval_s: float = _key("history.workflowIdReuseMinimalInterval", 1.0)
+    """A run younger than this is not terminated for a new start; a run that continues as new sooner gets a backoff."""
+    enable_cross_namespace_commands: bool = _key("system.enableCrossNamespaceCommands", False)
+    """Commands may name another namespace."""
+    disallow_query: bool = _key("system.disallowQuery", False)
+    """Queries are refused."""
+
+    # Long polls, pages.
+    matching_long_poll_expiration_interval_s: float = _key("matching.longPollExpirationInterval", 60.0)
+    """A poll for a task answers empty after this."""
+    history_long_poll_expiration_interval_s: float = _key("history.longPollExpirationInterval", 20.0)
+    """A wait for new events or an update answers after this."""
+    long_poll_buffer_s: float = _key("", 1.0)
+    """A long poll answers this much before its caller's deadline."""
+    min_long_poll_timeout_s: float = _key("", 2.0)
+    """Long polls with a shorter deadline are refused."""
+    history_max_page_size: int = _key("limit.historyMaxPageSize", 256)
+    """Events asked of storage a page."""
+    frontend_history_max_page_size: int = _key("frontend.historyMaxPageSize", 256)
+    """Events a page of GetWorkflowExecutionHistory."""
+    visibility_max_page_size: int = _key("frontend.visibilityMaxPageSize", 1000)
+    """Executions a page."""
+    send_raw_workflow_history: bool = _key("frontend.sendRawWorkflowHistory", False)
+    """Histories travel as stored batches."""
+
+    # Namespaces and visibility.
+    namespace_min_retention_s: float = _key("system.namespaceMinRetentionLocal", HOUR_S)
+    """Shortest retention of a local namespace."""
+    namespace_min_retention_global_s: float = _key("system.namespaceMinRetentionGlobal", DAY_S)
+    """Shortest retention of a global namespace."""
+    retention_timer_jitter_s: float = _key("history.retentionTimerJitterDuration", 1800.0)
+    """Closed runs are deleted up to this much later than their retention says."""
+    delete_namespace_delay_s: float = _key("frontend.deleteNamespaceNamespaceDeleteDelay", 0.0)
+    """How long a deleted namespace's record stays."""
+    suppress_error_set_system_search_attribute: bool = _key("system.suppressErrorSetSystemSearchAttribute", False)
+    """System search attributes in requests are ignored, not refused."""
+    mask_internal_error_details: bool = _key("frontend.maskInternalErrorDetails", True)
+    """Bugs of the server answer with a hash, the text goes to the log."""
+    reserved_task_queue_prefix: str = _key("", "/_sys/")
+    """Task queue names may not start so."""
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[str, object]], source: str = "dynamic config") -> tuple[Self, list[str]]:
+        """Temporal's keys (in any case) and their values -> the configuration, and the keys that mean nothing here.
+
+        A text value is read as JSON, and as it stands when it is none (`10s` means `"10s"`). Later pairs win.
+        Errors: `StartupError` naming `source` and the key.
+        """
+        changes: dict[str, object] = {}
+        unknown: list[str] = []
+        for key, value in pairs:
+            name = _FIELD_OF_KEY.get(key.lower())
+            if name is not None:
+                changes[name] = _convert(value, name, getattr(_DEFAULT, name), f"{source}: {key}")
+            elif key.lower() not in ALREADY_SO:
+                unknown.append(key)
+        return cls(**changes), list(dict.fromkeys(unknown))  # type: ignore[arg-type]
+
+
+def _convert(value: object, name: str, default: object, where: str) -> object:
+    """`value` in the type of `default`; a name that ends in `_s` is a duration."""
+    value = values.scalar(value) if isinstance(value, str) else value
+    if isinstance(default, RetryDefaults):
+        return _retry_defaults(value, default, where)
+    if isinstance(default, bool):
+        return values.boolean(value, where)
+    if isinstance(default, int):
+        return values.integer(value, where)
+    if isinstance(default, float):
+        return values.seconds(value, where) if name.endswith("_s") else values.number(value, where)
+    return str(value)
+
+
+def _retry_defaults(value: object, default: RetryDefaults, where: str) -> RetryDefaults:
+    if not isinstance(value, dict):
+        raise StartupError(f'{where}: expected an object such as {{"InitialIntervalInSeconds": 1}}, got {value!r}.')
+    names = {
+        "initialintervalinseconds": "initial_interval_s",
+        "maximumintervalcoefficient": "maximum_interval_coefficient",
+        "backoffcoefficient": "backoff_coefficient",
+        "maximumattempts": "maximum_attempts",
+    }
+    changes: dict[str, Any] = {}
+    for key, item in value.items():
+        name = names.get(str(key).lower())
+        if name is None:
+            raise StartupError(f"{where}: {key} is not a field of a default retry policy.")
+        changes[name] = _convert(item, name, getattr(default, name), f"{where}.{key}")
+    return replace(default, **changes)
+
+
+_DEFAULT = Dynamic()
+_FIELD_OF_KEY: Mapping[str, str] = {f.metadata["key"].lower(): f.name for f in fields(Dynamic) if f.metadata["key"]}
+
+ALREADY_SO: Mapping[str, str] = {
+    "system.forcesearchattributescacherefreshonread": "search attributes are never stale",
+    "system.forcenexusendpointrefreshonread": "endpoints are never stale",
+    "system.refreshnexusendpointsminwait": "endpoints are never stale",
+    "system.system.refreshnexusendpointsminwait": "the Python SDK's tests spell it so",
+    "history.persistencemaxqps": "storage is not rate-limited",
+    "frontend.persistencemaxqps": "storage is not rate-limited",
+    "frontend.enableserverversioncheck": "the server never calls home",
+    "frontend.namespacerps": "requests are not rate-limited",
+    "frontend.namespacerps.visibility": "requests are not rate-limited",
+    "frontend.globalnamespacerps": "requests are not rate-limited",
+    "frontend.rps": "requests are not rate-limited",
+    "history.rps": "requests are not rate-limited",
+    "matching.rps": "requests are not rate-limited",
+    "matching.numtaskqueuereadpartitions": "task queues have no partitions",
+    "matching.numtaskqueuewritepartitions": "task queues have no partitions",
+    "history.hostlevelcachemaxsize": "caches are bounded in bytes, by settings of our own",
+    "history.enablechasm": "there is one kind of execution",
+    "history.enabletransitionhistory": "there is one cluster",
+    "frontend.enableupdateworkflowexecution": "every SDK passes it to every dev server",
+    "frontend.enableupdateworkflowexecutionasyncaccepted": "every SDK passes it to every dev server",
+}
+"""Keys (in lower case) that users set to get what Perdure does anyway, with what that is; accepted in silence."""
+
+
+TRANSPORTS = ("native", "grpcio")
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("debug", "info", "warn", "error", "never")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one server runs. Immutable. The defaults are those of an embedded server; see `perdure.cli.settings`."""
+
+    db: Path | None = None
+    """The SQLite file; None: in memory."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 7233
+    """0: any free one."""
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to have at start, besides `default`."""
+    search_attributes: Mapping[str, str] = field(default_factory=dict)
+    """Search attributes to register at start in those namespaces: name -> type as in `Keyword`, `Int`, `Datetime`."""
+    transport: str = "native"
+    """One of `TRANSPORTS`."""
+    log_format: str = "text"
+    """One of `LOG_FORMATS`."""
+    log_level: str = "info"
+    """One of `LOG_LEVELS`."""
+    execution_cache_bytes: int = 32 * MIB
+    """Memory for executions that nothing holds at the moment."""
+    max_request_bytes: int = 4 * MIB
+    """Larger requests are refused (the real server's limit)."""
+    shutdown_grace_s: float = 5.0
+    """How long a stop waits for calls under way."""
+    dynamic: Dynamic = field(default_factory=Dynamic)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise StartupError(f"port: {self.port} is not a TCP port; give one from 0 (any free one) to 65535.")
+        for name, value, choices in (
+            ("transport", self.transport, TRANSPORTS),
+            ("log-format", self.log_format, LOG_FORMATS),
+            ("log-level", self.log_level, LOG_LEVELS),
+        ):
+            if value not in choices:
+                raise StartupError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
