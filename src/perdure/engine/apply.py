@@ -1,0 +1,502 @@
+"""`apply(state, event)`: the only function from events to state, live and on a rebuild.
+
+An event acts when it arrives, also when it is buffered and has no id yet. What no event carries (attempts, heartbeats,
+stickiness, ...) is changed by the machines and listed in `perdure.engine.rebuild.NOT_IN_EVENTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from temporalio.api.common.v1 import Memo, SearchAttributes
+from temporalio.api.enums.v1 import EventType, ParentClosePolicy, WorkflowExecutionStatus
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import ResetPoints
+
+from perdure.engine.execution import (
+    RUNNING,
+    Activity,
+    Child,
+    ExternalCancel,
+    ExternalSignal,
+    FollowUp,
+    Kind,
+    Lifetime,
+    Request,
+    Start,
+    Timer,
+    WorkflowTask,
+)
+from perdure.engine.queues import activity_queue, workflow_queue
+from perdure.engine.times import get_duration, get_time
+
+if TYPE_CHECKING:
+    from perdure.engine.transition import State
+
+E = EventType
+S = WorkflowExecutionStatus
+
+
+def apply(state: State, event: HistoryEvent) -> None:
+    """Let `event` act on `state`."""
+    name, handler = _HANDLERS[event.event_type]
+    handler(state, event, getattr(event, name))
+
+
+def _started(state: State, event: HistoryEvent, a: Any) -> None:
+    core = state.core
+    now = get_time(event.event_time)
+    core.status = RUNNING
+    core.workflow_type = a.workflow_type.name
+    core.task_queue = a.task_queue.name
+    core.start_ns = now
+    core.first_run_id = a.first_execution_run_id
+    core.original_run_id = a.original_execution_run_id
+    core.execution_timeout_ns = get_duration(a.workflow_execution_timeout)
+    core.run_timeout_ns = get_duration(a.workflow_run_timeout)
+    core.task_timeout_ns = get_duration(a.workflow_task_timeout)
+    core.execution_expiration_ns = get_time(a.workflow_execution_expiration_time)
+    core.first_task_backoff_ns = get_duration(a.first_workflow_task_backoff)
+    core.execution_ns = now + core.first_task_backoff_ns
+    core.attempt = a.attempt
+    core.cron_schedule = a.cron_schedule
+    core.continued_run_id = a.continued_execution_run_id
+    core.parent_namespace = a.parent_workflow_namespace
+    core.parent_namespace_id = a.parent_workflow_namespace_id
+    core.parent_workflow_id = a.parent_workflow_execution.workflow_id
+    core.parent_run_id = a.parent_workflow_execution.run_id
+    core.parent_initiated_event_id = a.parent_initiated_event_id
+    core.root_workflow_id = a.root_workflow_execution.workflow_id or core.workflow_id
+    core.root_run_id = a.root_workflow_execution.run_id or core.run_id
+    if a.HasField("retry_policy"):
+        core.retry_policy = a.retry_policy.SerializeToString()
+    if a.HasField("memo"):
+        core.memo = a.memo.SerializeToString()
+    if a.HasField("search_attributes"):
+        core.search_attributes = a.search_attributes.SerializeToString()
+    if a.HasField("priority"):
+        core.priority = a.priority.SerializeToString()
+    if a.HasField("prev_auto_reset_points"):
+        core.reset_points = a.prev_auto_reset_points.SerializeToString()
+    if event.HasField("user_metadata"):
+        core.user_metadata = event.user_metadata.SerializeToString()
+    if a.cron_schedule or core.retry_policy or event.links or a.completion_callbacks:
+        state.items(Kind.START).put("", Start(event=event.SerializeToString()))
+    _expire(state, now)
+
+
+def _expire(state: State, now: int) -> None:
+    """Set the deadlines of the run and of the chain of runs; the time before the first task does not count."""
+    core, lifetimes = state.core, state.items(Kind.LIFETIME)
+    if core.run_timeout_ns:
+        core.run_expiration_ns = now + core.first_task_backoff_ns + core.run_timeout_ns
+        if core.execution_expiration_ns:
+            core.run_expiration_ns = min(core.run_expiration_ns, core.execution_expiration_ns)
+        lifetimes.put("run-timeout", Lifetime(what="run-timeout", due_ns=core.run_expiration_ns))
+    if core.execution_expiration_ns:
+        lifetimes.put("execution-timeout", Lifetime(what="execution-timeout", due_ns=core.execution_expiration_ns))
+    if core.first_task_backoff_ns:
+        due = now + core.first_task_backoff_ns
+        lifetimes.put("first-task", Lifetime(what="first-task", due_ns=due))
+
+
+def _closed(status: int) -> Callable[[State, HistoryEvent, Any], None]:
+    def close(state: State, event: HistoryEvent, a: Any) -> None:
+        core = state.core
+        core.status = status
+        core.close_ns = get_time(event.event_time)
+        core.new_run_id = getattr(a, "new_execution_run_id", "")
+        for kind in _GONE_AT_CLOSE:
+            state.items(kind).clear()
+        _leave_children(state)
+        if core.parent_workflow_id and not core.new_run_id:
+            report = FollowUp(close_event=event.SerializeToString(), due_ns=core.close_ns)
+            state.items(Kind.FOLLOW_UP).put("report", report)
+
+    return close
+
+
+_GONE_AT_CLOSE = (
+    Kind.WORKFLOW_TASK,
+    Kind.ACTIVITY,
+    Kind.TIMER,
+    Kind.EXTERNAL_SIGNAL,
+    Kind.EXTERNAL_CANCEL,
+    Kind.BUFFERED_EVENT,
+    Kind.LIFETIME,
+    Kind.START,
+)
+"""Signals and cancels to other workflows that have not been delivered yet are dropped, as by the real server."""
+
+
+def _leave_children(state: State) -> None:
+    """A started child is owed its close policy. One that has not been started never will be."""
+    children = state.items(Kind.CHILD)
+    for key in list(children):
+        child = children.get(key)
+        if child.started and child.parent_close_policy != ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON:
+            children.edit(key).due_ns = state.core.close_ns
+        else:
+            children.remove(key)
+
+
+def _task_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
+    put_workflow_task(
+        state,
+        scheduled_event_id=event.event_id,
+        now_ns=get_time(event.event_time),
+        timeout_ns=get_duration(a.start_to_close_timeout),
+        attempt=a.attempt,
+        task_queue=a.task_queue.name,
+        sticky=bool(a.task_queue.normal_name),
+    )
+
+
+def put_workflow_task(
+    state: State, *, scheduled_event_id: int, now_ns: int, timeout_ns: int, attempt: int, task_queue: str, sticky: bool
+) -> WorkflowTask:
+    """A task that waits for a worker, written or not. On a sticky queue it waits only so long."""
+    core = state.core
+    task = WorkflowTask(
+        due_ns=now_ns + core.sticky_timeout_ns if sticky and core.sticky_timeout_ns else None,
+        queue=workflow_queue(core.namespace_id, task_queue),
+        order=now_ns,
+        scheduled_event_id=scheduled_event_id,
+        scheduled_ns=now_ns,
+        original_scheduled_ns=now_ns,
+        timeout_ns=timeout_ns,
+        attempt=attempt,
+        task_queue=task_queue,
+        sticky=sticky,
+        stamp=core.stamp,
+    )
+    core.first_task_scheduled = True
+    state.items(Kind.LIFETIME).remove("first-task")
+    state.items(Kind.WORKFLOW_TASK).put("", task)
+    return task
+
+
+def _task_started(state: State, event: HistoryEvent, a: Any) -> None:
+    task = state.items(Kind.WORKFLOW_TASK).edit("")
+    start_workflow_task(
+        task,
+        started_event_id=event.event_id,
+        now_ns=get_time(event.event_time),
+        request_id=a.request_id,
+        identity=a.identity,
+    )
+    task.suggest_continue_as_new = a.suggest_continue_as_new
+    task.suggest_reasons = list(a.suggest_continue_as_new_reasons)
+    task.history_size_bytes = a.history_size_bytes
+
+
+def start_workflow_task(
+    task: WorkflowTask, *, started_event_id: int, now_ns: int, request_id: str, identity: str
+) -> None:
+    """A worker has the task: it leaves the queue and must be back before its timeout."""
+    task.started_event_id = started_event_id
+    task.started_ns = now_ns
+    task.request_id = request_id
+    task.identity = identity
+    task.queue = None
+    task.due_ns = now_ns + task.timeout_ns
+
+
+def _task_completed(state: State, event: HistoryEvent, a: Any) -> None:
+    core = state.core
+    core.previous_started_event_id = a.started_event_id
+    core.workflow_task_attempt = 1
+    core.completed_task_count += 1
+    core.last_task_failure_cause = 0
+    core.last_task_timed_out = False
+    core.last_worker_identity = a.identity
+    if a.HasField("worker_version"):
+        core.most_recent_worker_version = a.worker_version.SerializeToString()
+    if a.sdk_metadata.sdk_name:
+        core.sdk_name = a.sdk_metadata.sdk_name
+    if a.sdk_metadata.sdk_version:
+        core.sdk_version = a.sdk_metadata.sdk_version
+    _add_reset_point(state, event, a)
+    state.items(Kind.WORKFLOW_TASK).remove("")
+
+
+def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
+    """Remember the first task that each build completed: the places a bad deployment can be reset to."""
+    checksum = a.binary_checksum
+    build_id = a.worker_version.build_id
+    if not checksum and not build_id:
+        return
+    points = ResetPoints.FromString(state.core.reset_points)
+    if any(p.binary_checksum == checksum and p.build_id == build_id for p in points.points):
+        return
+    point = points.points.add(
+        binary_checksum=checksum,
+        build_id=build_id,
+        run_id=state.core.run_id,
+        first_workflow_task_completed_id=event.event_id,
+        resettable=not (len(state.items(Kind.CHILD)) or len(state.items(Kind.EXTERNAL_CANCEL))),
+    )
+    point.create_time.CopyFrom(event.event_time)
+    state.core.reset_points = points.SerializeToString()
+
+
+def _task_failed(state: State, event: HistoryEvent, a: Any) -> None:
+    fail_workflow_task(state, increment=True)
+    state.core.last_task_failure_cause = a.cause
+    state.core.last_task_timed_out = False
+
+
+def _task_timed_out(state: State, event: HistoryEvent, a: Any) -> None:
+    schedule_to_start = 2
+    fail_workflow_task(state, increment=a.timeout_type != schedule_to_start)
+    if a.timeout_type != schedule_to_start:
+        state.core.last_task_timed_out = True
+        state.core.last_task_failure_cause = 0
+
+
+def fail_workflow_task(state: State, *, increment: bool) -> None:
+    """End the task without progress. A sticky one is tried once more on the normal queue before attempts count."""
+    core = state.core
+    if core.sticky_queue:
+        increment = False
+        clear_stickiness(state)
+    core.workflow_task_attempt = core.workflow_task_attempt + 1 if increment else 1
+    state.items(Kind.WORKFLOW_TASK).remove("")
+
+
+def clear_stickiness(state: State) -> None:
+    state.core.sticky_queue = ""
+    state.core.sticky_timeout_ns = 0
+
+
+def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
+    now = get_time(event.event_time)
+    to_close, to_start = get_duration(a.schedule_to_close_timeout), get_duration(a.schedule_to_start_timeout)
+    activity = Activity(
+        scheduled_event_id=event.event_id,
+        activity_id=a.activity_id,
+        activity_type=a.activity_type.name,
+        task_queue=a.task_queue.name,
+        scheduled_ns=now,
+        first_scheduled_ns=now,
+        schedule_to_close_ns=to_close,
+        schedule_to_start_ns=to_start,
+        start_to_close_ns=get_duration(a.start_to_close_timeout),
+        heartbeat_ns=get_duration(a.heartbeat_timeout),
+        has_retry_policy=a.HasField("retry_policy"),
+        retry_policy=a.retry_policy.SerializeToString() if a.HasField("retry_policy") else b"",
+        retry_expiration_ns=now + to_close if to_close else 0,
+        priority=a.priority.SerializeToString() if a.HasField("priority") else b"",
+        input=a.input.SerializeToString() if a.HasField("input") else b"",
+        header=a.header.SerializeToString() if a.HasField("header") else b"",
+        queue=activity_queue(state.core.namespace_id, a.task_queue.name),
+        order=now,
+    )
+    activity.due_ns = activity_due_ns(activity)
+    state.items(Kind.ACTIVITY).put(event.event_id, activity)
+
+
+def activity_due_ns(activity: Activity) -> int | None:
+    """The first deadline of an activity as it is now: the end of its backoff, or the next of its timeouts."""
+    if activity.next_attempt_ns:
+        return activity.next_attempt_ns
+    deadlines = []
+    if activity.schedule_to_close_ns:
+        deadlines.append(activity.first_scheduled_ns + activity.schedule_to_close_ns)
+    if not activity.started_ns:
+        if activity.schedule_to_start_ns:
+            deadlines.append(activity.scheduled_ns + activity.schedule_to_start_ns)
+    else:
+        if activity.start_to_close_ns:
+            deadlines.append(activity.started_ns + activity.start_to_close_ns)
+        if activity.heartbeat_ns:
+            deadlines.append(max(activity.started_ns, activity.last_heartbeat_ns) + activity.heartbeat_ns)
+    return min(deadlines, default=None)
+
+
+def _activity_cancel_requested(state: State, event: HistoryEvent, a: Any) -> None:
+    activities = state.items(Kind.ACTIVITY)
+    if a.scheduled_event_id in activities:
+        activity = activities.edit(a.scheduled_event_id)
+        activity.cancel_requested = True
+        activity.cancel_request_event_id = event.event_id
+
+
+def _activity_closed(state: State, event: HistoryEvent, a: Any) -> None:
+    state.items(Kind.ACTIVITY).remove(a.scheduled_event_id)
+
+
+def _timer_started(state: State, event: HistoryEvent, a: Any) -> None:
+    due = get_time(event.event_time) + get_duration(a.start_to_fire_timeout)
+    timer = Timer(timer_id=a.timer_id, started_event_id=event.event_id, due_ns=due)
+    state.items(Kind.TIMER).put(a.timer_id, timer)
+
+
+def _timer_ended(state: State, event: HistoryEvent, a: Any) -> None:
+    state.items(Kind.TIMER).remove(a.timer_id)
+
+
+def _child_initiated(state: State, event: HistoryEvent, a: Any) -> None:
+    child = Child(
+        initiated_event_id=event.event_id,
+        namespace=a.namespace,
+        namespace_id=a.namespace_id,
+        workflow_id=a.workflow_id,
+        workflow_type=a.workflow_type.name,
+        parent_close_policy=a.parent_close_policy,
+        create_request_id=f"{state.core.run_id}:{event.event_id}",
+        initiated=event.SerializeToString(),
+        due_ns=get_time(event.event_time),
+    )
+    state.items(Kind.CHILD).put(event.event_id, child)
+
+
+def _child_started(state: State, event: HistoryEvent, a: Any) -> None:
+    child = state.items(Kind.CHILD).edit(a.initiated_event_id)
+    child.started = True
+    child.started_event_id = event.event_id
+    child.run_id = a.workflow_execution.run_id
+    child.due_ns = None
+    child.initiated = b""
+
+
+def _child_closed(state: State, event: HistoryEvent, a: Any) -> None:
+    state.items(Kind.CHILD).remove(a.initiated_event_id)
+
+
+def _signal_initiated(state: State, event: HistoryEvent, a: Any) -> None:
+    signal = ExternalSignal(
+        initiated_event_id=event.event_id,
+        request_id=f"{state.core.run_id}:{event.event_id}",
+        namespace=a.namespace,
+        namespace_id=a.namespace_id,
+        initiated=event.SerializeToString(),
+        due_ns=get_time(event.event_time),
+    )
+    state.items(Kind.EXTERNAL_SIGNAL).put(event.event_id, signal)
+
+
+def _signal_ended(state: State, event: HistoryEvent, a: Any) -> None:
+    state.items(Kind.EXTERNAL_SIGNAL).remove(a.initiated_event_id)
+
+
+def _cancel_initiated(state: State, event: HistoryEvent, a: Any) -> None:
+    cancel = ExternalCancel(
+        initiated_event_id=event.event_id,
+        request_id=f"{state.core.run_id}:{event.event_id}",
+        namespace=a.namespace,
+        namespace_id=a.namespace_id,
+        initiated=event.SerializeToString(),
+        due_ns=get_time(event.event_time),
+    )
+    state.items(Kind.EXTERNAL_CANCEL).put(event.event_id, cancel)
+
+
+def _cancel_ended(state: State, event: HistoryEvent, a: Any) -> None:
+    state.items(Kind.EXTERNAL_CANCEL).remove(a.initiated_event_id)
+
+
+def _signaled(state: State, event: HistoryEvent, a: Any) -> None:
+    state.core.signal_count += 1
+    if a.request_id:
+        remember_request(state, a.request_id, event)
+
+
+def remember_request(state: State, request_id: str, event: HistoryEvent) -> None:
+    request = Request(request_id=request_id, event_type=event.event_type, event_id=event.event_id)
+    state.items(Kind.REQUEST).put(request_id, request)
+
+
+def _cancel_requested(state: State, event: HistoryEvent, a: Any) -> None:
+    state.core.cancel_requested = True
+
+
+def _search_attributes_upserted(state: State, event: HistoryEvent, a: Any) -> None:
+    merged = SearchAttributes.FromString(state.core.search_attributes)
+    merge_payloads(merged.indexed_fields, a.search_attributes.indexed_fields)
+    state.core.search_attributes = merged.SerializeToString()
+
+
+def _properties_modified(state: State, event: HistoryEvent, a: Any) -> None:
+    if a.HasField("upserted_memo"):
+        merged = Memo.FromString(state.core.memo)
+        merge_payloads(merged.fields, a.upserted_memo.fields)
+        state.core.memo = merged.SerializeToString()
+
+
+def merge_payloads(target: Any, source: Any) -> None:
+    """Upsert `source` into `target`; a null payload (no data, or JSON null or an empty list) removes its key."""
+    for key, payload in source.items():
+        if is_null(payload):
+            if key in target:
+                del target[key]
+        else:
+            target[key].CopyFrom(payload)
+
+
+def is_null(payload: Any) -> bool:
+    encoding = payload.metadata.get("encoding", b"")
+    return encoding == b"binary/null" or (encoding == b"json/plain" and payload.data in (b"null", b"[]"))
+
+
+def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
+    if a.attached_request_id:
+        remember_request(state, a.attached_request_id, event)
+
+
+def _nothing(state: State, event: HistoryEvent, a: Any) -> None:
+    """The event is for the workflow's code alone."""
+
+
+_Handler = Callable[["State", HistoryEvent, Any], None]
+
+_BY_NAME: dict[str, _Handler] = {
+    "WORKFLOW_EXECUTION_STARTED": _started,
+    "WORKFLOW_EXECUTION_COMPLETED": _closed(S.WORKFLOW_EXECUTION_STATUS_COMPLETED),
+    "WORKFLOW_EXECUTION_FAILED": _closed(S.WORKFLOW_EXECUTION_STATUS_FAILED),
+    "WORKFLOW_EXECUTION_TIMED_OUT": _closed(S.WORKFLOW_EXECUTION_STATUS_TIMED_OUT),
+    "WORKFLOW_EXECUTION_CANCELED": _closed(S.WORKFLOW_EXECUTION_STATUS_CANCELED),
+    "WORKFLOW_EXECUTION_TERMINATED": _closed(S.WORKFLOW_EXECUTION_STATUS_TERMINATED),
+    "WORKFLOW_EXECUTION_CONTINUED_AS_NEW": _closed(S.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW),
+    "WORKFLOW_TASK_SCHEDULED": _task_scheduled,
+    "WORKFLOW_TASK_STARTED": _task_started,
+    "WORKFLOW_TASK_COMPLETED": _task_completed,
+    "WORKFLOW_TASK_FAILED": _task_failed,
+    "WORKFLOW_TASK_TIMED_OUT": _task_timed_out,
+    "ACTIVITY_TASK_SCHEDULED": _activity_scheduled,
+    "ACTIVITY_TASK_STARTED": _nothing,
+    "ACTIVITY_TASK_CANCEL_REQUESTED": _activity_cancel_requested,
+    "ACTIVITY_TASK_COMPLETED": _activity_closed,
+    "ACTIVITY_TASK_FAILED": _activity_closed,
+    "ACTIVITY_TASK_TIMED_OUT": _activity_closed,
+    "ACTIVITY_TASK_CANCELED": _activity_closed,
+    "TIMER_STARTED": _timer_started,
+    "TIMER_FIRED": _timer_ended,
+    "TIMER_CANCELED": _timer_ended,
+    "MARKER_RECORDED": _nothing,
+    "START_CHILD_WORKFLOW_EXECUTION_INITIATED": _child_initiated,
+    "START_CHILD_WORKFLOW_EXECUTION_FAILED": _child_closed,
+    "CHILD_WORKFLOW_EXECUTION_STARTED": _child_started,
+    "CHILD_WORKFLOW_EXECUTION_COMPLETED": _child_closed,
+    "CHILD_WORKFLOW_EXECUTION_FAILED": _child_closed,
+    "CHILD_WORKFLOW_EXECUTION_CANCELED": _child_closed,
+    "CHILD_WORKFLOW_EXECUTION_TIMED_OUT": _child_closed,
+    "CHILD_WORKFLOW_EXECUTION_TERMINATED": _child_closed,
+    "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED": _signal_initiated,
+    "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED": _signal_ended,
+    "EXTERNAL_WORKFLOW_EXECUTION_SIGNALED": _signal_ended,
+    "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED": _cancel_initiated,
+    "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED": _cancel_ended,
+    "EXTERNAL_WORKFLOW_EXECUTION_CANCEL_REQUESTED": _cancel_ended,
+    "WORKFLOW_EXECUTION_SIGNALED": _signaled,
+    "WORKFLOW_EXECUTION_CANCEL_REQUESTED": _cancel_requested,
+    "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES": _search_attributes_upserted,
+    "WORKFLOW_PROPERTIES_MODIFIED": _properties_modified,
+    "WORKFLOW_EXECUTION_OPTIONS_UPDATED": _options_updated,
+}
+
+_HANDLERS: dict[int, tuple[str, _Handler]] = {
+    EventType.Value(f"EVENT_TYPE_{name}"): (f"{name.lower()}_event_attributes", handler)
+    for name, handler in _BY_NAME.items()
+}

@@ -1,0 +1,302 @@
+"""The durable state of one workflow run.
+
+`Execution` is a small typed core and, by kind, the items that are pending. Each item is one row in storage, so a
+transition writes only what it changed. An item's `due_ns` is the deadline at which the engine wants to see it again,
+its `queue` makes it a task that a worker may poll; both are columns there, so timers and backlogs are indexes and a
+restart has nothing to rebuild.
+
+All times are integers, nanoseconds since the epoch; 0 means "not set". Protobuf values that the engine only passes
+through are kept serialized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+
+class Kind(IntEnum):
+    """What is pending. The numbers are in storage: never change one."""
+
+    WORKFLOW_TASK = 1
+    ACTIVITY = 2
+    TIMER = 3
+    CHILD = 4
+    EXTERNAL_SIGNAL = 5
+    EXTERNAL_CANCEL = 6
+    REQUEST = 7
+    BUFFERED_EVENT = 8
+    FOLLOW_UP = 9
+    LIFETIME = 10
+    START = 11
+
+
+class Item(msgspec.Struct, array_like=True, kw_only=True):
+    """One pending thing. `order` sorts tasks of one queue (smaller first); it is meaningless without a queue."""
+
+    due_ns: int | None = None
+    queue: str | None = None
+    order: int = 0
+
+
+class WorkflowTask(Item):
+    """The one workflow task of a run, scheduled or started.
+
+    `scheduled_event_id` stands in no history while the task is unwritten (`attempt > 1`). `started_ns` is 0 until a
+    worker has it. The task's own timeout grows with the attempt. `original_scheduled_ns` survives heartbeats.
+    """
+
+    scheduled_event_id: int
+    scheduled_ns: int
+    original_scheduled_ns: int
+    timeout_ns: int
+    attempt: int = 1
+    task_queue: str = ""
+    sticky: bool = False
+    started_event_id: int = 0
+    started_ns: int = 0
+    request_id: str = ""
+    identity: str = ""
+    suggest_continue_as_new: bool = False
+    suggest_reasons: list[int] = []
+    history_size_bytes: int = 0
+    stamp: int = 0
+
+
+class Activity(Item):
+    """An activity that has not closed. `scheduled_event_id` is its key; attempts count from 1."""
+
+    scheduled_event_id: int
+    scheduled_event_batch_id: int = 0
+    activity_id: str
+    activity_type: str
+    task_queue: str
+    scheduled_ns: int
+    first_scheduled_ns: int = 0
+    schedule_to_close_ns: int = 0
+    schedule_to_start_ns: int = 0
+    start_to_close_ns: int = 0
+    heartbeat_ns: int = 0
+    retry_policy: bytes = b""
+    has_retry_policy: bool = False
+    retry_expiration_ns: int = 0
+    attempt: int = 1
+    started_ns: int = 0
+    request_id: str = ""
+    last_identity: str = ""
+    last_heartbeat_ns: int = 0
+    heartbeat_details: bytes = b""
+    last_failure: bytes = b""
+    last_attempt_complete_ns: int = 0
+    cancel_requested: bool = False
+    cancel_request_event_id: int = 0
+    next_attempt_ns: int = 0
+    current_retry_interval_ns: int = 0
+    priority: bytes = b""
+    worker_version: bytes = b""
+    input: bytes = b""
+    header: bytes = b""
+    eager: bool = False
+    stamp: int = 0
+
+
+class Timer(Item):
+    timer_id: str
+    started_event_id: int
+
+
+class Child(Item):
+    """A child workflow. Due at once while it has still to be started (a follow-up of this run)."""
+
+    initiated_event_id: int
+    initiated_event_batch_id: int = 0
+    namespace: str
+    namespace_id: str
+    workflow_id: str
+    workflow_type: str
+    parent_close_policy: int
+    started_event_id: int = 0
+    started: bool = False
+    run_id: str = ""
+    create_request_id: str = ""
+    initiated: bytes = b""
+    priority: bytes = b""
+
+
+class ExternalSignal(Item):
+    initiated_event_id: int
+    request_id: str
+    namespace: str
+    namespace_id: str
+    initiated: bytes
+
+
+class ExternalCancel(Item):
+    initiated_event_id: int
+    request_id: str
+    namespace: str
+    namespace_id: str
+    initiated: bytes
+
+
+class Request(Item):
+    """A request id this run has acted on, so that its repeat does nothing. `event_id` is 0 while that is buffered."""
+
+    request_id: str
+    event_type: int = 0
+    event_id: int = 0
+
+
+class BufferedEvent(Item):
+    """An event that arrived while a worker had the workflow task; it gets its id when it is flushed."""
+
+    event: bytes
+
+
+class FollowUp(Item):
+    """What a closed run still owes to its parent: the report of its end. `close_event` is the event that ended it."""
+
+    close_event: bytes
+
+
+class Start(Item):
+    """The WorkflowExecutionStarted event, kept only where a later run has to be made from it."""
+
+    event: bytes
+
+
+class Lifetime(Item):
+    """A deadline of the run itself: `what` is "run-timeout", "execution-timeout" or "first-task"."""
+
+    what: str
+
+
+ITEM_TYPES: dict[Kind, type[Item]] = {
+    Kind.WORKFLOW_TASK: WorkflowTask,
+    Kind.ACTIVITY: Activity,
+    Kind.TIMER: Timer,
+    Kind.CHILD: Child,
+    Kind.EXTERNAL_SIGNAL: ExternalSignal,
+    Kind.EXTERNAL_CANCEL: ExternalCancel,
+    Kind.REQUEST: Request,
+    Kind.BUFFERED_EVENT: BufferedEvent,
+    Kind.FOLLOW_UP: FollowUp,
+    Kind.LIFETIME: Lifetime,
+    Kind.START: Start,
+}
+
+Key = int | str
+
+
+class Core(msgspec.Struct, array_like=True, kw_only=True):
+    """What every transition reads. Encoded whole on each write, so it stays small."""
+
+    namespace_id: str = ""
+    workflow_id: str = ""
+    run_id: str = ""
+    first_run_id: str = ""
+    original_run_id: str = ""
+    workflow_type: str = ""
+    task_queue: str = ""
+    status: int = 0
+    next_event_id: int = 1
+    start_ns: int = 0
+    execution_ns: int = 0
+    close_ns: int = 0
+    start_request_id: str = ""
+    execution_timeout_ns: int = 0
+    run_timeout_ns: int = 0
+    task_timeout_ns: int = 0
+    execution_expiration_ns: int = 0
+    run_expiration_ns: int = 0
+    first_task_backoff_ns: int = 0
+    attempt: int = 1
+    retry_policy: bytes = b""
+    cron_schedule: str = ""
+    continued_run_id: str = ""
+    new_run_id: str = ""
+    parent_namespace_id: str = ""
+    parent_namespace: str = ""
+    parent_workflow_id: str = ""
+    parent_run_id: str = ""
+    parent_initiated_event_id: int = 0
+    root_workflow_id: str = ""
+    root_run_id: str = ""
+    parent_close_policy: int = 0
+    memo: bytes = b""
+    search_attributes: bytes = b""
+    user_metadata: bytes = b""
+    priority: bytes = b""
+    cancel_requested: bool = False
+    cancel_request_id: str = ""
+    sticky_queue: str = ""
+    sticky_timeout_ns: int = 0
+    previous_started_event_id: int = 0
+    workflow_task_attempt: int = 1
+    first_task_scheduled: bool = False
+    completed_task_count: int = 0
+    close_attempted: bool = False
+    last_task_failure_cause: int = 0
+    last_task_timed_out: bool = False
+    signal_count: int = 0
+    buffered_count: int = 0
+    buffered_size_bytes: int = 0
+    history_size_bytes: int = 0
+    external_payload_count: int = 0
+    state_transition_count: int = 0
+    last_first_event_id: int = 0
+    last_first_event_txn_id: int = 0
+    close_event_batch_id: int = 0
+    reset_points: bytes = b""
+    most_recent_worker_version: bytes = b""
+    last_worker_identity: str = ""
+    sdk_name: str = ""
+    sdk_version: str = ""
+    stamp: int = 0
+    next_number: int = 1
+
+
+CoreT = TypeVar("CoreT", bound=msgspec.Struct)
+_encode = msgspec.msgpack.Encoder().encode
+_decoders = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in ITEM_TYPES.items()}
+_core_decoder = msgspec.msgpack.Decoder(Core)
+
+RUNNING = 1
+"""`WORKFLOW_EXECUTION_STATUS_RUNNING`."""
+
+
+class Execution:
+    """One run in memory. Only `Transition.commit` changes it."""
+
+    __slots__ = ("core", "pending", "run_key")
+
+    def __init__(self, run_key: int, core: Core) -> None:
+        self.run_key = run_key
+        self.core = core
+        self.pending: dict[Kind, dict[Key, Any]] = {kind: {} for kind in Kind}
+
+    @property
+    def running(self) -> bool:
+        return self.core.status == RUNNING
+
+    def items(self) -> Iterator[tuple[Kind, Key, Item]]:
+        for kind, items in self.pending.items():
+            for key, item in items.items():
+                yield kind, key, item
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    return _encode(value)
+
+
+def decode_item(kind: int, blob: bytes) -> Item:
+    item = _decoders[Kind(kind)].decode(blob)
+    assert isinstance(item, Item)
+    return item
+
+
+def decode_core(blob: bytes) -> Core:
+    return _core_decoder.decode(blob)

@@ -1,0 +1,306 @@
+"""Activities: scheduled by command, started by a worker's poll, and then retried or closed.
+
+Attempts leave no events. ActivityTaskStarted is written together with the close, with the time when the last attempt
+was really started. While an activity waits for its next attempt, `next_attempt_ns` is set and no worker can have it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes
+from temporalio.api.common.v1 import Payload, Payloads, RetryPolicy
+from temporalio.api.enums.v1 import EventType, RetryState, TimeoutType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure.engine.apply import activity_due_ns
+from perdure.engine.execution import Activity, Kind
+from perdure.engine.machines import workflow_task
+from perdure.engine.machines.workflow import require_running
+from perdure.engine.queues import activity_queue
+from perdure.engine.retry import activity_backoff
+from perdure.engine.times import set_duration
+from perdure.engine.transition import Transition, illegal
+from perdure.errors import InvalidArgument, NotFound
+
+E = EventType
+NOT_FOUND = "invalid activityID or activity already timed out or invoking workflow is completed"
+NOT_CANCEL_REQUESTED = "unable to mark activity as canceled without activity being request canceled first"
+NOT_STARTED = "ACTIVITY_ID_NOT_STARTED"
+NO_TIME_TO_RETRY = (
+    "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying"
+)
+TIMEOUT_NAMES = {1: "StartToClose", 2: "ScheduleToStart", 3: "ScheduleToClose", 4: "Heartbeat"}
+T = TimeoutType
+
+
+def by_id(t: Transition, activity_id: str) -> Activity | None:
+    return next((a for a in t.items(Kind.ACTIVITY).values() if a.activity_id == activity_id), None)
+
+
+def schedule(
+    t: Transition, completed_event_id: int, command: ScheduleActivityTaskCommandAttributes, *, eager: bool
+) -> HistoryEvent:
+    """Schedule an activity; an eager one is not offered to pollers, it is started with the reply."""
+    if by_id(t, command.activity_id) is not None:
+        raise illegal("add-activitytask-scheduled-event", f"ActivityID: {command.activity_id}")
+    event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    a = event.activity_task_scheduled_event_attributes
+    a.activity_id = command.activity_id
+    a.activity_type.CopyFrom(command.activity_type)
+    a.task_queue.CopyFrom(command.task_queue)
+    a.workflow_task_completed_event_id = completed_event_id
+    a.use_workflow_build_id = command.use_workflow_build_id
+    for name in ("header", "input", "retry_policy", "priority"):
+        if command.HasField(name):  # type: ignore[arg-type]
+            getattr(a, name).CopyFrom(getattr(command, name))
+    for name in ("schedule_to_close", "schedule_to_start", "start_to_close", "heartbeat"):
+        getattr(a, f"{name}_timeout").CopyFrom(getattr(command, f"{name}_timeout"))
+    t.record(event)
+    if eager:
+        t.items(Kind.ACTIVITY).edit(event.event_id).queue = None
+    return event
+
+
+def start(t: Transition, scheduled_event_id: int, *, request_id: str, identity: str) -> Activity:
+    """A worker takes the next attempt."""
+    activity: Activity = t.items(Kind.ACTIVITY).edit(scheduled_event_id)
+    assert not activity.started_ns and not activity.next_attempt_ns
+    activity.started_ns = t.now_ns
+    activity.request_id = request_id
+    activity.last_identity = identity
+    activity.queue = None
+    activity.due_ns = activity_due_ns(activity)
+    return activity
+
+
+def startable(t: Transition, scheduled_event_id: int) -> bool:
+    """Whether a task that was queued is still there to be started."""
+    activity = t.items(Kind.ACTIVITY).get(scheduled_event_id)
+    return t.running and activity is not None and activity.queue is not None
+
+
+def find(t: Transition, scheduled_event_id: int, attempt: int, activity_id: str = "", *, started: bool = True) -> Activity:
+    """The activity that a worker's token, or the caller's `activity_id`, means; refused when that has passed."""
+    require_running(t)
+    if not scheduled_event_id:
+        if not activity_id:
+            raise InvalidArgument("activityID cannot be empty")
+        named = by_id(t, activity_id)
+        if named is None:
+            raise NotFound(
+                f"cannot find pending activity with ActivityID {activity_id}, "
+                "check workflow execution history for more details"
+            )
+        activity: Activity | None = named
+    else:
+        activity = t.items(Kind.ACTIVITY).get(scheduled_event_id)
+        if activity is None or activity.attempt != attempt:
+            raise NotFound(NOT_FOUND)
+    assert activity is not None
+    if started and not activity.started_ns:
+        raise NotFound(NOT_FOUND)
+    return activity
+
+
+def complete(t: Transition, activity: Activity, result: Payloads | None, identity: str) -> None:
+    if not activity.started_ns:
+        activity = start(t, activity.scheduled_event_id, request_id="", identity=identity)
+    event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+    a = event.activity_task_completed_event_attributes
+    a.identity = identity
+    if result is not None:
+        a.result.CopyFrom(result)
+    _close(t, activity, event, a)
+
+
+def fail(
+    t: Transition, activity: Activity, failure: Failure, identity: str, last_heartbeat_details: Payloads | None
+) -> None:
+    """An attempt failed: another one, if the retry policy and the failure allow it, else the end."""
+    activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
+    if last_heartbeat_details is not None:
+        activity.heartbeat_details = last_heartbeat_details.SerializeToString()
+        activity.last_heartbeat_ns = t.now_ns
+    activity.last_attempt_complete_ns = t.now_ns
+    retry_state = _retry(t, activity, failure)
+    if retry_state == RetryState.RETRY_STATE_IN_PROGRESS:
+        return
+    event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_FAILED)
+    a = event.activity_task_failed_event_attributes
+    a.failure.CopyFrom(failure)
+    a.retry_state, a.identity = retry_state, identity
+    _close(t, activity, event, a)
+
+
+def cancel(t: Transition, activity: Activity, details: Payloads | None, identity: str) -> None:
+    """The worker reports that it has cancelled the activity, as it was asked to."""
+    if not activity.cancel_requested:
+        raise InvalidArgument(NOT_CANCEL_REQUESTED)
+    _record_canceled(t, activity, details, identity)
+    workflow_task.ensure(t)
+
+
+def _record_canceled(t: Transition, activity: Activity, details: Payloads | None, identity: str) -> None:
+    event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_CANCELED)
+    a = event.activity_task_canceled_event_attributes
+    a.latest_cancel_requested_event_id = activity.cancel_request_event_id
+    a.identity = identity
+    if details is not None:
+        a.details.CopyFrom(details)
+    _record_close(t, activity, event, a)
+
+
+def request_cancel(t: Transition, completed_event_id: int, scheduled_event_id: int, identity: str) -> tuple[HistoryEvent, bool]:
+    """Ask for the cancellation. One that no worker has is cancelled at once, and the workflow gets a task to see it.
+
+    Returns the event, and whether the activity was cancelled at once."""
+    activity: Activity | None = t.items(Kind.ACTIVITY).get(scheduled_event_id)
+    closed = activity is None and t.has_closed_activity(scheduled_event_id)
+    if (activity is None and not closed) or (activity is not None and activity.cancel_requested):
+        raise illegal("add-activitytask-cancel-requested-event", f"ScheduledEventID: {scheduled_event_id}")
+    event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED)
+    a = event.activity_task_cancel_requested_event_attributes
+    a.scheduled_event_id = scheduled_event_id
+    a.workflow_task_completed_event_id = completed_event_id
+    t.record(event)
+    if activity is None or activity.started_ns:
+        return event, False
+    details = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=f'"{NOT_STARTED}"'.encode())])
+    _record_canceled(t, t.items(Kind.ACTIVITY).get(scheduled_event_id), details, identity)
+    return event, True
+
+
+def heartbeat(t: Transition, activity: Activity, details: Payloads | None, identity: str) -> Activity:
+    """The worker is alive. `details` are kept for the next attempt."""
+    activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
+    activity.heartbeat_details = details.SerializeToString() if details is not None else b""
+    activity.last_heartbeat_ns = t.now_ns
+    if identity:
+        activity.last_identity = identity
+    activity.due_ns = activity_due_ns(activity)
+    return activity
+
+
+def deadline(t: Transition, scheduled_event_id: int) -> bool:
+    """A deadline of the activity may have come: the end of its backoff, or one of its four timeouts."""
+    activity: Activity | None = t.items(Kind.ACTIVITY).get(scheduled_event_id)
+    if activity is None or activity.due_ns is None or activity.due_ns > t.now_ns:
+        return False
+    activity = t.items(Kind.ACTIVITY).edit(scheduled_event_id)
+    if activity.next_attempt_ns:
+        activity.order = activity.next_attempt_ns
+        activity.next_attempt_ns = 0
+        activity.queue = activity_queue(t.core.namespace_id, activity.task_queue)
+        activity.due_ns = activity_due_ns(activity)
+        return True
+    _time_out(t, activity, _expired(activity))
+    return True
+
+
+def _expired(activity: Activity) -> TimeoutType.ValueType:
+    """Which timeout the activity's deadline is: the earliest one."""
+    candidates = []
+    if activity.schedule_to_close_ns:
+        at_ns = activity.first_scheduled_ns + activity.schedule_to_close_ns
+        candidates.append((at_ns, 3, T.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE))
+    if not activity.started_ns and activity.schedule_to_start_ns:
+        at_ns = activity.scheduled_ns + activity.schedule_to_start_ns
+        candidates.append((at_ns, 0, T.TIMEOUT_TYPE_SCHEDULE_TO_START))
+    if activity.started_ns and activity.start_to_close_ns:
+        at_ns = activity.started_ns + activity.start_to_close_ns
+        candidates.append((at_ns, 1, T.TIMEOUT_TYPE_START_TO_CLOSE))
+    if activity.started_ns and activity.heartbeat_ns:
+        at_ns = max(activity.started_ns, activity.last_heartbeat_ns) + activity.heartbeat_ns
+        candidates.append((at_ns, 2, T.TIMEOUT_TYPE_HEARTBEAT))
+    return min(candidates)[2]
+
+
+def _time_out(t: Transition, activity: Activity, timeout_type: TimeoutType.ValueType) -> None:
+    failure = timeout_failure(f"activity {TIMEOUT_NAMES[timeout_type]} timeout", timeout_type)
+    last_failure = activity.last_failure
+    retry_state = _retry(t, activity, failure)
+    if retry_state == RetryState.RETRY_STATE_IN_PROGRESS:
+        return
+    if retry_state == RetryState.RETRY_STATE_TIMEOUT and timeout_type != T.TIMEOUT_TYPE_SCHEDULE_TO_START:
+        failure = timeout_failure(NO_TIME_TO_RETRY, T.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE)
+    if activity.heartbeat_details:
+        failure.timeout_failure_info.last_heartbeat_details.MergeFromString(activity.heartbeat_details)
+    if last_failure:
+        failure.cause.MergeFromString(last_failure)
+    event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)
+    a = event.activity_task_timed_out_event_attributes
+    a.failure.CopyFrom(failure)
+    a.retry_state = retry_state
+    _close(t, activity, event, a)
+
+
+def timeout_failure(message: str, timeout_type: TimeoutType.ValueType) -> Failure:
+    failure = Failure(message=message, source="Server")
+    failure.timeout_failure_info.timeout_type = timeout_type
+    return failure
+
+
+def _retry(t: Transition, activity: Activity, failure: Failure) -> RetryState.ValueType:
+    """Let the activity wait for its next attempt, if there is to be one."""
+    if not activity.has_retry_policy:
+        return RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET
+    if activity.cancel_requested:
+        return RetryState.RETRY_STATE_CANCEL_REQUESTED
+    backoff = activity_backoff(
+        RetryPolicy.FromString(activity.retry_policy),
+        attempt=activity.attempt,
+        failure=failure,
+        now_ns=t.now_ns,
+        expiration_ns=activity.retry_expiration_ns,
+    )
+    if backoff.interval_ns is None:
+        return backoff.retry_state
+    activity.attempt += 1
+    activity.started_ns = 0
+    activity.request_id = ""
+    activity.last_failure = _truncate(t, failure).SerializeToString()
+    activity.last_attempt_complete_ns = t.now_ns
+    activity.current_retry_interval_ns = backoff.interval_ns
+    activity.next_attempt_ns = activity.scheduled_ns = t.now_ns + backoff.interval_ns
+    activity.queue = None
+    activity.due_ns = activity_due_ns(activity)
+    return RetryState.RETRY_STATE_IN_PROGRESS
+
+
+def _truncate(t: Transition, failure: Failure) -> Failure:
+    """A failure kept between attempts is bounded, or state would grow with what workers report."""
+    limit = t.env.config.mutable_state_activity_failure_size_limit_error_bytes
+    if failure.ByteSize() <= limit:
+        return failure
+    short = Failure(message="Failure exceeds size limit.", source="Server")
+    short.server_failure_info.SetInParent()
+    short.cause.message = failure.message[: limit // 2]
+    short.cause.source = failure.source[:1000]
+    short.cause.stack_trace = failure.stack_trace[: limit // 4]
+    if failure.HasField("application_failure_info"):
+        short.cause.application_failure_info.type = failure.application_failure_info.type[:1000]
+        short.cause.application_failure_info.non_retryable = failure.application_failure_info.non_retryable
+    return short
+
+
+def _close(t: Transition, activity: Activity, event: HistoryEvent, attributes: Any) -> None:
+    _record_close(t, activity, event, attributes)
+    workflow_task.ensure(t)
+
+
+def _record_close(t: Transition, activity: Activity, event: HistoryEvent, attributes: Any) -> None:
+    """Write the close, after the start of the last attempt if there was one."""
+    attributes.scheduled_event_id = activity.scheduled_event_id
+    if activity.started_ns:
+        started = t.event(E.EVENT_TYPE_ACTIVITY_TASK_STARTED, activity.started_ns)
+        a = started.activity_task_started_event_attributes
+        a.scheduled_event_id = activity.scheduled_event_id
+        a.identity, a.request_id, a.attempt = activity.last_identity, activity.request_id, activity.attempt
+        if activity.last_failure:
+            a.last_failure.MergeFromString(activity.last_failure)
+        t.record(started)
+    t.record(event)
+
+

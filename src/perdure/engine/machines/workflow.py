@@ -1,0 +1,268 @@
+"""The life of a run: started, signalled, asked to cancel, and ended once.
+
+A run ends by a command of its own (see `close`), by termination, or by a timeout. What it still owes to others at that
+moment (`apply` keeps it as pending items) outlives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from temporalio.api.common.v1 import Header, Link, Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import EventType, RetryState, WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import ResetPoints
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+
+from perdure.engine.apply import is_null, remember_request
+from perdure.engine.execution import Core, Execution, Kind
+from perdure.engine.machines import workflow_task
+from perdure.engine.times import set_duration, set_time
+from perdure.engine.transition import Environment, Transition
+from perdure.errors import InvalidArgument, NotFound, ResourceExhausted
+
+E = EventType
+COMPLETED_MESSAGE = "workflow execution already completed"
+CLOSING_MESSAGE = "workflow operation can not be applied because workflow is closing"
+BUSY_WORKFLOW = 5
+"""`RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW`."""
+NAMESPACE_SCOPE = 1
+
+
+@dataclass(slots=True)
+class Parent:
+    """Who started a child, and where in its history."""
+
+    namespace: str
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    initiated_event_id: int
+
+
+@dataclass(slots=True)
+class StartOptions:
+    """What a start needs beside the request. The defaults are those of a start by a client."""
+
+    run_id: str
+    first_run_id: str = ""
+    continued_run_id: str = ""
+    parent: Parent | None = None
+    root: WorkflowExecution | None = None
+    initiator: int = 0
+    attempt: int = 1
+    first_task_backoff_ns: int = 0
+    execution_expiration_ns: int = 0
+    last_completion_result: Payloads | None = None
+    continued_failure: Failure | None = None
+    reset_points: bytes = b""
+    eager: bool = False
+    signal: Signal | None = None
+    """For signal-with-start: delivered between the start and the first task."""
+
+
+@dataclass(slots=True)
+class Signal:
+    name: str
+    input: Payloads | None = None
+    header: Header | None = None
+    identity: str = ""
+    request_id: str = ""
+    external: WorkflowExecution | None = None
+    """The workflow that sent it, if one did."""
+    links: list[Link] = field(default_factory=list)
+
+
+def begin(
+    run_key: int, env: Environment, request: StartWorkflowExecutionRequest, options: StartOptions
+) -> Transition:
+    """A new run. Its first task is scheduled unless it has to wait (start delay, cron, retry)."""
+    core = Core(namespace_id=env.namespace.id, workflow_id=request.workflow_id, run_id=options.run_id)
+    t = Transition(Execution(run_key, core), env, created=True)
+    event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
+    _fill_started(event, request, options)
+    t.record(event)
+    t.core.start_request_id = request.request_id
+    if request.request_id:
+        remember_request(t, request.request_id, event)
+    if options.signal is not None:
+        record_signal(t, options.signal)
+    if not options.first_task_backoff_ns:
+        workflow_task.schedule(t)
+    return t
+
+
+def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, options: StartOptions) -> None:
+    a = event.workflow_execution_started_event_attributes
+    a.workflow_type.CopyFrom(request.workflow_type)
+    a.task_queue.CopyFrom(request.task_queue)
+    a.workflow_id = request.workflow_id
+    a.identity = request.identity
+    a.cron_schedule = request.cron_schedule
+    a.attempt = options.attempt
+    a.first_execution_run_id = options.first_run_id or options.run_id
+    a.original_execution_run_id = options.run_id
+    a.continued_execution_run_id = options.continued_run_id
+    a.initiator = options.initiator  # type: ignore[assignment]
+    a.eager_execution_accepted = options.eager
+    for name in ("header", "input", "retry_policy", "priority", "versioning_override"):
+        if request.HasField(name):  # type: ignore[arg-type]
+            getattr(a, name).CopyFrom(getattr(request, name))
+    a.workflow_execution_timeout.CopyFrom(request.workflow_execution_timeout)
+    a.workflow_run_timeout.CopyFrom(request.workflow_run_timeout)
+    a.workflow_task_timeout.CopyFrom(request.workflow_task_timeout)
+    _fill_attributes(a, request)
+    if options.first_task_backoff_ns or not options.continued_run_id:
+        set_duration(a.first_workflow_task_backoff, options.first_task_backoff_ns)
+    if options.execution_expiration_ns:
+        set_time(a.workflow_execution_expiration_time, options.execution_expiration_ns)
+    if options.last_completion_result is not None:
+        a.last_completion_result.CopyFrom(options.last_completion_result)
+    if options.continued_failure is not None:
+        a.continued_failure.CopyFrom(options.continued_failure)
+    if options.reset_points:
+        a.prev_auto_reset_points.CopyFrom(ResetPoints.FromString(options.reset_points))
+    if options.parent is not None:
+        _fill_parent(a, options.parent)
+    if options.root is not None:
+        a.root_workflow_execution.CopyFrom(options.root)
+    a.completion_callbacks.extend(request.completion_callbacks)
+    event.links.extend(request.links)
+    if request.HasField("user_metadata"):
+        event.user_metadata.CopyFrom(request.user_metadata)
+
+
+def _fill_attributes(a, request: StartWorkflowExecutionRequest) -> None:  # type: ignore[no-untyped-def]
+    """Memo and search attributes; a null value means that there is none."""
+    if request.HasField("memo"):
+        a.memo.SetInParent()
+        for key, payload in request.memo.fields.items():
+            if not is_null(payload):
+                a.memo.fields[key].CopyFrom(payload)
+    if request.HasField("search_attributes"):
+        a.search_attributes.SetInParent()
+        for key, payload in request.search_attributes.indexed_fields.items():
+            if not is_null(payload):
+                a.search_attributes.indexed_fields[key].CopyFrom(payload)
+
+
+def _fill_parent(a, parent: Parent) -> None:  # type: ignore[no-untyped-def]
+    a.parent_workflow_namespace = parent.namespace
+    a.parent_workflow_namespace_id = parent.namespace_id
+    a.parent_workflow_execution.workflow_id = parent.workflow_id
+    a.parent_workflow_execution.run_id = parent.run_id
+    a.parent_initiated_event_id = parent.initiated_event_id
+
+
+def require_running(t: Transition) -> None:
+    if not t.running:
+        raise NotFound(COMPLETED_MESSAGE)
+
+
+def signal(t: Transition, signal: Signal) -> None:
+    """Deliver a signal. A repeated request id does nothing, also after the close."""
+    if signal.request_id and signal.request_id in t.items(Kind.REQUEST):
+        return
+    require_running(t)
+    task = t.workflow_task
+    if t.core.close_attempted and task is not None and task.started_ns:
+        raise ResourceExhausted(CLOSING_MESSAGE, BUSY_WORKFLOW, NAMESPACE_SCOPE)
+    limit = t.env.config.maximum_signals_per_execution
+    if limit and t.core.signal_count >= limit:
+        raise InvalidArgument("exceeded workflow execution limit for signal events")
+    waiting = t.core.first_task_backoff_ns and not t.core.first_task_scheduled
+    record_signal(t, signal)
+    if not waiting:
+        workflow_task.ensure(t)
+
+
+def record_signal(t: Transition, signal: Signal) -> None:
+    event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+    a = event.workflow_execution_signaled_event_attributes
+    a.signal_name, a.identity, a.request_id = signal.name, signal.identity, signal.request_id
+    if signal.input is not None:
+        a.input.CopyFrom(signal.input)
+    if signal.header is not None:
+        a.header.CopyFrom(signal.header)
+    if signal.external is not None:
+        a.external_workflow_execution.CopyFrom(signal.external)
+    event.links.extend(signal.links)
+    t.record(event)
+
+
+@dataclass(slots=True)
+class Cancel:
+    """A request to cancel, from a client, or from the workflow `external` (event `initiated_event_id` there)."""
+
+    reason: str = ""
+    identity: str = ""
+    request_id: str = ""
+    external: WorkflowExecution | None = None
+    initiated_event_id: int = 0
+    links: list[Link] = field(default_factory=list)
+
+
+def request_cancel(t: Transition, cancel: Cancel) -> None:
+    """Ask the workflow to cancel. Asking again, or asking a closed one, succeeds and does nothing."""
+    core = t.core
+    if not t.running:
+        if cancel.external is not None:
+            raise NotFound(COMPLETED_MESSAGE)
+        return
+    if core.cancel_requested:
+        return
+    event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
+    a = event.workflow_execution_cancel_requested_event_attributes
+    a.cause, a.identity = cancel.reason, cancel.identity
+    if cancel.external is not None:
+        a.external_workflow_execution.CopyFrom(cancel.external)
+        a.external_initiated_event_id = cancel.initiated_event_id
+    event.links.extend(cancel.links)
+    t.record(event)
+    core.cancel_request_id = cancel.request_id
+    workflow_task.ensure(t)
+
+
+def terminate(
+    t: Transition,
+    *,
+    reason: str,
+    details: Payloads | None = None,
+    identity: str = "",
+    links: Iterable[Link] = (),
+) -> None:
+    """End the run at once, whatever it is doing."""
+    require_running(t)
+    fail_started_task(t)
+    event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
+    a = event.workflow_execution_terminated_event_attributes
+    a.reason, a.identity = reason, identity
+    if details is not None:
+        a.details.CopyFrom(details)
+    event.links.extend(links)
+    t.record(event)
+    t.visibility = True
+
+
+def fail_started_task(t: Transition) -> None:
+    """The run is ended from outside while a worker has its task."""
+    task = t.workflow_task
+    if task is not None and task.started_ns:
+        workflow_task.fail(t, cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND)
+    t.flush_buffer()
+
+
+def first_task(t: Transition) -> None:
+    """The wait before the first task is over."""
+    t.items(Kind.LIFETIME).remove("first-task")
+    workflow_task.ensure(t)
+
+
+def record_timed_out(t: Transition, retry_state: RetryState.ValueType, new_run_id: str) -> None:
+    event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT)
+    a = event.workflow_execution_timed_out_event_attributes
+    a.retry_state, a.new_execution_run_id = retry_state, new_run_id
+    t.record(event)
+    t.visibility = True

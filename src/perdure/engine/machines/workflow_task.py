@@ -1,0 +1,277 @@
+"""The workflow task: scheduled, started, and then completed, failed or timed out.
+
+A run has at most one. The first attempt's events are written as they happen. Later attempts are *unwritten*: their
+Scheduled and Started events get ids that stand in no history until the task completes, yet the worker that polls one
+sees them (`materialise`). A failure or timeout of an unwritten task leaves no event, it only counts.
+
+A task on a sticky queue is tried once more on the normal queue before attempts count. From the fourth attempt on the
+task's timeout grows, so that a workflow that can't progress costs ever less.
+"""
+
+from __future__ import annotations
+
+from temporalio.api.enums.v1 import EventType, SuggestContinueAsNewReason, TaskQueueKind, TimeoutType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure.engine.apply import clear_stickiness, fail_workflow_task, put_workflow_task, start_workflow_task
+from perdure.engine.execution import Core, Kind, WorkflowTask
+from perdure.engine.times import NS, set_duration, set_time
+from perdure.engine.transition import Transition
+from perdure.errors import NotFound
+
+E = EventType
+BACKOFF_FROM_ATTEMPT = 4
+"""The first attempt whose timeout is longer than the workflow's own."""
+GROWTH_FIRST_NS = 5 * NS
+
+
+def ensure(t: Transition) -> None:
+    """Something came that the workflow's code should see: schedule a task unless one is pending."""
+    if t.running and t.workflow_task is None:
+        schedule(t)
+
+
+def schedule(t: Transition, *, original_scheduled_ns: int = 0) -> WorkflowTask:
+    """Schedule the task. `original_scheduled_ns` is carried over from the task that this one continues (heartbeats)."""
+    core = t.core
+    assert t.workflow_task is None
+    if t.has_buffered_events:
+        core.workflow_task_attempt = 1
+        t.flush_buffer()
+    attempt = core.workflow_task_attempt
+    timeout_ns = _timeout_ns(t, attempt)
+    if attempt == 1:
+        event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
+        _fill_scheduled(event, core, timeout_ns, attempt)
+        t.record(event)
+    else:
+        put_workflow_task(
+            t,
+            scheduled_event_id=core.next_event_id,
+            now_ns=t.now_ns,
+            timeout_ns=timeout_ns,
+            attempt=attempt,
+            task_queue=core.sticky_queue or core.task_queue,
+            sticky=bool(core.sticky_queue),
+        )
+    task: WorkflowTask = t.items(Kind.WORKFLOW_TASK).edit("")
+    if original_scheduled_ns:
+        task.original_scheduled_ns = original_scheduled_ns
+    return task
+
+
+def _fill_scheduled(event: HistoryEvent, core: Core, timeout_ns: int, attempt: int) -> None:
+    a = event.workflow_task_scheduled_event_attributes
+    if core.sticky_queue:
+        a.task_queue.name = core.sticky_queue
+        a.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_STICKY
+        a.task_queue.normal_name = core.task_queue
+    else:
+        a.task_queue.name = core.task_queue
+        a.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    set_duration(a.start_to_close_timeout, timeout_ns)
+    a.attempt = attempt
+
+
+def _timeout_ns(t: Transition, attempt: int) -> int:
+    timeout_ns = t.core.task_timeout_ns
+    if attempt < BACKOFF_FROM_ATTEMPT:
+        return timeout_ns
+    ceiling_ns = int(t.env.config.workflow_task_retry_max_interval_s * NS)
+    exponent = min(attempt - BACKOFF_FROM_ATTEMPT, 40)
+    growth_ns = min(GROWTH_FIRST_NS * 2**exponent, ceiling_ns)
+    jitter = 0.8 + 0.2 * t.env.ids.random()
+    return timeout_ns + int(growth_ns * jitter)
+
+
+def start(t: Transition, *, request_id: str, identity: str, sticky: bool) -> WorkflowTask:
+    """A worker takes the task. `sticky` tells which of its queues the worker polled."""
+    core, task = t.core, t.workflow_task
+    assert task is not None and not task.started_ns
+    if core.sticky_queue and not sticky:
+        clear_stickiness(t)
+    task = t.items(Kind.WORKFLOW_TASK).edit("")
+    if task.attempt > 1 and task.scheduled_event_id != core.next_event_id:
+        _write_scheduled(t, task)
+        task = t.items(Kind.WORKFLOW_TASK).edit("")
+        task.attempt = core.workflow_task_attempt = 1
+    reasons = _suggest_continue_as_new(t)
+    if task.attempt == 1:
+        event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+        a = event.workflow_task_started_event_attributes
+        a.scheduled_event_id = task.scheduled_event_id
+        a.request_id, a.identity = request_id, identity
+        a.history_size_bytes = core.history_size_bytes
+        a.suggest_continue_as_new = bool(reasons)
+        a.suggest_continue_as_new_reasons.extend(reasons)
+        t.record(event)
+        t.end_batch()
+        return t.items(Kind.WORKFLOW_TASK).edit("")  # type: ignore[no-any-return]
+    start_workflow_task(
+        task,
+        started_event_id=task.scheduled_event_id + 1,
+        now_ns=t.now_ns,
+        request_id=request_id,
+        identity=identity,
+    )
+    task.history_size_bytes = core.history_size_bytes
+    task.suggest_continue_as_new = bool(reasons)
+    task.suggest_reasons = [int(reason) for reason in reasons]
+    return task
+
+
+def _suggest_continue_as_new(t: Transition) -> list[SuggestContinueAsNewReason.ValueType]:
+    config, core = t.env.config, t.core
+    reasons = []
+    if core.history_size_bytes >= config.history_size_suggest_continue_as_new_bytes:
+        reasons.append(SuggestContinueAsNewReason.SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE)
+    if core.next_event_id >= config.history_count_suggest_continue_as_new:
+        reasons.append(SuggestContinueAsNewReason.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS)
+    return reasons
+
+
+def _write_scheduled(t: Transition, task: WorkflowTask) -> HistoryEvent:
+    """Write the Scheduled event of an unwritten task, at the time when it was scheduled."""
+    event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, task.scheduled_ns)
+    _fill_scheduled(event, t.core, task.timeout_ns, task.attempt)
+    before = (task.due_ns, task.original_scheduled_ns)
+    t.record(event)
+    written = t.items(Kind.WORKFLOW_TASK).edit("")
+    written.due_ns, written.original_scheduled_ns = before
+    return event
+
+
+def _write_started(t: Transition, task: WorkflowTask, scheduled_event_id: int, identity: str) -> HistoryEvent:
+    event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_STARTED, task.started_ns)
+    _fill_started(event, task, identity)
+    event.workflow_task_started_event_attributes.scheduled_event_id = scheduled_event_id
+    t.record(event)
+    t.end_batch()
+    return event
+
+
+def _fill_started(event: HistoryEvent, task: WorkflowTask, identity: str) -> None:
+    a = event.workflow_task_started_event_attributes
+    a.scheduled_event_id = task.scheduled_event_id
+    a.request_id, a.identity = task.request_id, identity
+    a.suggest_continue_as_new = task.suggest_continue_as_new
+    a.suggest_continue_as_new_reasons.extend(SuggestContinueAsNewReason.ValueType(r) for r in task.suggest_reasons)
+    a.history_size_bytes = task.history_size_bytes
+
+
+def write_unwritten(t: Transition, identity: str) -> tuple[int, int]:
+    """Before a task completes its events must stand in the history. Their ids: (scheduled, started)."""
+    task = t.workflow_task
+    assert task is not None
+    if task.attempt == 1:
+        return task.scheduled_event_id, task.started_event_id
+    scheduled = _write_scheduled(t, task)
+    started = _write_started(t, task, scheduled.event_id, identity)
+    return scheduled.event_id, started.event_id
+
+
+def materialise(core: Core, task: WorkflowTask | None) -> list[HistoryEvent]:
+    """The events of an unwritten task, as a suffix to the history that a worker or SDK is shown."""
+    if task is None or task.attempt == 1:
+        return []
+    scheduled = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, event_id=task.scheduled_event_id)
+    set_time(scheduled.event_time, task.scheduled_ns)
+    _fill_scheduled(scheduled, core, task.timeout_ns, task.attempt)
+    if not task.started_ns:
+        return [scheduled]
+    started = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_STARTED, event_id=task.started_event_id)
+    set_time(started.event_time, task.started_ns)
+    _fill_started(started, task, task.identity)
+    return [scheduled, started]
+
+
+def matches(t: Transition, *, scheduled_event_id: int, started_event_id: int, started_ns: int, attempt: int) -> bool:
+    """Whether a worker's token is that of the task as it is started now. A task that was handed out again has another
+    start time, so that an answer to the earlier one is refused."""
+    task = t.workflow_task
+    return (
+        t.running
+        and task is not None
+        and task.started_ns != 0
+        and task.scheduled_event_id == scheduled_event_id
+        and (not started_event_id or task.started_event_id == started_event_id)
+        and (not started_ns or task.started_ns == started_ns)
+        and task.attempt == attempt
+    )
+
+
+NOT_FOUND = "Workflow task not found."
+
+
+def fail(
+    t: Transition,
+    *,
+    cause: int,
+    failure: Failure | None = None,
+    identity: str = "",
+    binary_checksum: str = "",
+    base_run_id: str = "",
+    new_run_id: str = "",
+) -> None:
+    """The started task made no progress. Only a first attempt leaves an event."""
+    task = t.workflow_task
+    if task is None or not task.started_ns:
+        raise NotFound(NOT_FOUND)
+    if task.attempt > 1:
+        fail_workflow_task(t, increment=True)
+        return
+    event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+    a = event.workflow_task_failed_event_attributes
+    a.scheduled_event_id, a.started_event_id = task.scheduled_event_id, task.started_event_id
+    a.cause = cause  # type: ignore[assignment]
+    if failure is not None:
+        a.failure.CopyFrom(failure)
+    a.identity, a.binary_checksum = identity, binary_checksum
+    a.base_run_id, a.new_run_id = base_run_id, new_run_id
+    t.record(event)
+
+
+def time_out(t: Transition) -> bool:
+    """The task's deadline may have passed: on a sticky queue that of being taken, else that of coming back."""
+    task = t.workflow_task
+    if task is None or task.due_ns is None or task.due_ns > t.now_ns:
+        return False
+    if not task.started_ns:
+        _time_out_waiting(t, task)
+    elif task.attempt > 1:
+        fail_workflow_task(t, increment=True)
+    else:
+        _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
+    schedule(t)
+    return True
+
+
+def _time_out_waiting(t: Transition, task: WorkflowTask) -> None:
+    if task.attempt > 1:
+        fail_workflow_task(t, increment=False)
+    else:
+        _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START)
+
+
+def _record_timed_out(t: Transition, task: WorkflowTask, timeout_type: TimeoutType.ValueType) -> None:
+    event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
+    a = event.workflow_task_timed_out_event_attributes
+    a.scheduled_event_id, a.started_event_id = task.scheduled_event_id, task.started_event_id
+    a.timeout_type = timeout_type
+    t.record(event)
+
+
+def heartbeat_timed_out(t: Transition) -> None:
+    """Heartbeats of local activities kept the task alive for too long: it times out although it came back."""
+    task = t.workflow_task
+    assert task is not None
+    if task.attempt > 1:
+        fail_workflow_task(t, increment=True)
+    else:
+        _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
+    clear_stickiness(t)
+
+
+def reset_stickiness(t: Transition) -> None:
+    clear_stickiness(t)

@@ -1,0 +1,24 @@
+"""Between protobuf times and integers of nanoseconds. Absent and zero are both 0."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+NS = 1_000_000_000
+
+
+def set_time(field: Timestamp, time_ns: int) -> None:
+    field.seconds, field.nanos = divmod(time_ns, NS)
+
+
+def get_time(field: Timestamp) -> int:
+    return field.seconds * NS + field.nanos
+
+
+def set_duration(field: Duration, duration_ns: int) -> None:
+    field.seconds, field.nanos = divmod(duration_ns, NS)
+
+
+def get_duration(field: Duration) -> int:
+    return field.seconds * NS + field.nanos

@@ -1,0 +1,440 @@
+"""A transition: one input acting on one run, kept whole or dropped whole.
+
+A `Transition` is an overlay on an `Execution`. It reads through, writes to itself, and `commit` folds it in. What it
+holds at the end (events, changed items, core) is exactly what storage has to write.
+
+The order of events follows the real server:
+
+* Events that come from outside are put in a buffer, without an id. They act on the state at once.
+* The buffer is flushed before a workflow task is scheduled, and at the end of every transition that leaves no task
+  started. Closes of activities and children go last, then ids are given, then `started_event_id`s are wired.
+* While a task is started, the buffer outlives the transition as `BufferedEvent` items.
+* `WorkflowTaskStarted` ends a batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import History, HistoryEvent
+
+from perdure.engine.apply import apply
+from perdure.engine.execution import RUNNING, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
+from perdure.engine.times import set_time
+from perdure.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from perdure.config import Dynamic
+
+class Ids(Protocol):
+    """Where identifiers and chance come from."""
+
+    def uuid(self) -> str: ...
+
+    def random(self) -> float: ...
+
+
+class Namespace(Protocol):
+    """What the engine has to know of a namespace."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def retention_ns(self) -> int: ...
+    @property
+    def custom_search_attributes(self) -> dict[str, int]: ...
+
+
+@dataclass(slots=True, frozen=True)
+class Environment:
+    """The inputs that every transition shares: time, settings, identifiers, namespaces."""
+
+    now_ns: int
+    config: Dynamic
+    ids: Ids
+    namespace: Namespace
+    find_namespace: Callable[[str], Namespace]
+    """By name; raises `NamespaceNotFound`."""
+    new_run_key: Callable[[], int]
+    """The key under which storage will know a new run."""
+
+
+class Overlay:
+    """The items of one kind as this transition sees them. `None` in `changes` is a removal."""
+
+    __slots__ = ("_base", "changes")
+
+    def __init__(self, base: dict[Key, Any]) -> None:
+        self._base = base
+        self.changes: dict[Key, Any] = {}
+
+    def get(self, key: Key) -> Any | None:
+        if key in self.changes:
+            return self.changes[key]
+        return self._base.get(key)
+
+    def edit(self, key: Key) -> Any:
+        """The item, to be changed in place: a copy of the committed one."""
+        item = self.changes.get(key)
+        if item is None:
+            item = self.changes[key] = copy.copy(self._base[key])
+        return item
+
+    def put(self, key: Key, item: Item) -> None:
+        self.changes[key] = item
+
+    def remove(self, key: Key) -> None:
+        if key in self._base:
+            self.changes[key] = None
+        else:
+            self.changes.pop(key, None)
+
+    def clear(self) -> None:
+        for key in list(self):
+            self.remove(key)
+
+    def __iter__(self) -> Iterator[Key]:
+        if not self.changes:
+            yield from self._base
+            return
+        for key in self._base:
+            if key not in self.changes or self.changes[key] is not None:
+                yield key
+        for key, item in self.changes.items():
+            if item is not None and key not in self._base:
+                yield key
+
+    def values(self) -> Iterator[Any]:
+        for key in list(self):
+            yield self.get(key)
+
+    def __len__(self) -> int:
+        size = len(self._base)
+        for key, item in self.changes.items():
+            size += (item is not None) - (key in self._base)
+        return size
+
+    def __contains__(self, key: Key) -> bool:
+        return self.get(key) is not None
+
+
+class State:
+    """What `apply` changes: the core and the pending items. The base of `Transition`, and all that a rebuild needs."""
+
+    __slots__ = ("_overlays", "core", "execution")
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.core: Core = copy.copy(execution.core)
+        self._overlays: dict[Kind, Overlay] = {}
+
+    def items(self, kind: Kind) -> Overlay:
+        overlay = self._overlays.get(kind)
+        if overlay is None:
+            overlay = self._overlays[kind] = Overlay(self.execution.pending[kind])
+        return overlay
+
+    @property
+    def running(self) -> bool:
+        return self.core.status == RUNNING
+
+    @property
+    def workflow_task(self) -> WorkflowTask | None:
+        return self.items(Kind.WORKFLOW_TASK).get("")
+
+    def changes(self) -> Iterator[tuple[Kind, Key, Any]]:
+        for kind, overlay in self._overlays.items():
+            for key, item in overlay.changes.items():
+                yield kind, key, item
+
+    def fold(self) -> None:
+        """Make the changes those of the execution."""
+        self.execution.core = self.core
+        for kind, overlay in self._overlays.items():
+            base = self.execution.pending[kind]
+            for key, item in overlay.changes.items():
+                if item is None:
+                    base.pop(key, None)
+                else:
+                    base[key] = item
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a transition came to. `history` holds (first event id, serialized batch)."""
+
+    execution: Execution
+    created: bool
+    core: Core
+    changes: list[tuple[Kind, Key, Any]]
+    history: list[tuple[int, bytes]]
+    reply: Any = None
+    error: Exception | None = None
+    visibility: bool = False
+    durable: bool = True
+    """False only for the start of a workflow task, which may stay unwritten until the next write of its run."""
+    also: list[Decision] = field(default_factory=list)
+    """Decisions on other runs that have to be written in the same transaction, such as the run that continues this."""
+
+
+class Transition(State):
+    """See the module's text."""
+
+    __slots__ = (
+        "_buffer",
+        "batch",
+        "batches",
+        "created",
+        "durable",
+        "env",
+        "error",
+        "new_run",
+        "now_ns",
+        "visibility",
+    )
+
+    def __init__(self, execution: Execution, env: Environment, *, created: bool = False) -> None:
+        super().__init__(execution)
+        self.env = env
+        self.now_ns = env.now_ns
+        self.created = created
+        self.batch: list[HistoryEvent] = []
+        self.batches: list[tuple[int, bytes]] = []
+        self._buffer: list[tuple[Key | None, HistoryEvent]] | None = None
+        self.visibility = created
+        self.durable = True
+        self.error: Exception | None = None
+        self.new_run: Transition | None = None
+
+    def event(self, event_type: EventType.ValueType, time_ns: int | None = None) -> HistoryEvent:
+        """A new event of that type at `time_ns` (now). Fill it in, then `record` it."""
+        event = HistoryEvent(event_type=event_type)
+        set_time(event.event_time, self.now_ns if time_ns is None else time_ns)
+        return event
+
+    def record(self, event: HistoryEvent) -> HistoryEvent:
+        """Let the event act on the state and put it where it belongs in the history."""
+        if event.event_type in _UNBUFFERED:
+            self._number(event)
+            apply(self, event)
+            self.batch.append(event)
+        else:
+            apply(self, event)
+            self._load_buffer().append((None, event))
+        return event
+
+    def _number(self, event: HistoryEvent) -> None:
+        event.event_id = self.core.next_event_id
+        event.task_id = TASK_ID_BASE + event.event_id
+        self.core.next_event_id += 1
+
+    # The buffer.
+
+    def _load_buffer(self) -> list[tuple[Key | None, HistoryEvent]]:
+        if self._buffer is None:
+            stored = self.items(Kind.BUFFERED_EVENT)
+            self._buffer = [
+                (key, HistoryEvent.FromString(item.event))
+                for key, item in sorted((key, stored.get(key)) for key in stored)
+            ]
+        return self._buffer
+
+    @property
+    def has_buffered_events(self) -> bool:
+        return bool(self._buffer) if self._buffer is not None else bool(self.core.buffered_count)
+
+    def buffered_events(self) -> list[HistoryEvent]:
+        return [event for _, event in self._load_buffer()]
+
+    def take_buffered_timer_fired(self, timer_id: str) -> HistoryEvent | None:
+        """Remove the buffered TimerFired of that timer, and return it."""
+        buffer = self._load_buffer()
+        for index, (key, event) in enumerate(buffer):
+            if (
+                event.event_type == EventType.EVENT_TYPE_TIMER_FIRED
+                and event.timer_fired_event_attributes.timer_id == timer_id
+            ):
+                del buffer[index]
+                if key is not None:
+                    self.items(Kind.BUFFERED_EVENT).remove(key)
+                self._store_counts()
+                return event
+        return None
+
+    def _store_counts(self) -> None:
+        buffer = self._load_buffer()
+        self.core.buffered_count = len(buffer)
+        if not buffer:
+            self.core.buffered_size_bytes = 0
+
+    def has_closed_activity(self, scheduled_event_id: int) -> bool:
+        """Whether a close of that activity is buffered or in this transition's own events."""
+        events = self.buffered_events() + self.batch
+        return any(
+            event.event_type in _ACTIVITY_CLOSED
+            and getattr(event, event.WhichOneof("attributes")).scheduled_event_id == scheduled_event_id  # type: ignore[arg-type]
+            for event in events
+        )
+
+    def flush_buffer(self) -> None:
+        """Give the buffered events their places and ids at the end of the current batch."""
+        if not self.has_buffered_events:
+            return
+        buffer = self._load_buffer()
+        stored = self.items(Kind.BUFFERED_EVENT)
+        for key, _ in buffer:
+            if key is not None:
+                stored.remove(key)
+        events = [event for _, event in buffer]
+        ordered = [e for e in events if e.event_type not in _GO_LAST] + [e for e in events if e.event_type in _GO_LAST]
+        started: dict[int, int] = {}
+        for event in ordered:
+            self._number(event)
+            self._wire(event, started)
+            self.batch.append(event)
+        self._buffer = []
+        self.core.buffered_count = self.core.buffered_size_bytes = 0
+
+    def _wire(self, event: HistoryEvent, started: dict[int, int]) -> None:
+        """Put the ids that came into being at the flush where other events and items refer to them."""
+        kind = event.event_type
+        if kind == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            started[event.activity_task_started_event_attributes.scheduled_event_id] = event.event_id
+        elif kind == EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+            initiated = event.child_workflow_execution_started_event_attributes.initiated_event_id
+            started[initiated] = event.event_id
+            if initiated in self.items(Kind.CHILD):
+                self.items(Kind.CHILD).edit(initiated).started_event_id = event.event_id
+        elif kind in _GO_LAST:
+            attributes: Any = getattr(event, event.WhichOneof("attributes"))  # type: ignore[arg-type]
+            origin = attributes.scheduled_event_id if kind in _ACTIVITY_CLOSED else attributes.initiated_event_id
+            if origin in started:
+                attributes.started_event_id = started[origin]
+        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+            self._wire_request(event.workflow_execution_signaled_event_attributes.request_id, event)
+        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
+            self._wire_request(event.workflow_execution_options_updated_event_attributes.attached_request_id, event)
+
+    def _wire_request(self, request_id: str, event: HistoryEvent) -> None:
+        if request_id and request_id in self.items(Kind.REQUEST):
+            self.items(Kind.REQUEST).edit(request_id).event_id = event.event_id
+
+    def end_batch(self) -> None:
+        """Close the current batch of events: the next event begins another."""
+        if not self.batch:
+            return
+        data = History(events=self.batch).SerializeToString()
+        self.batches.append((self.batch[0].event_id, data))
+        self.core.last_first_event_id = self.batch[0].event_id
+        self.core.history_size_bytes += len(data)
+        self.batch = []
+
+    def finish(self, reply: Any = None) -> Decision:
+        """The end of the transition, as a decision. The execution is unchanged until `commit`."""
+        task = self.workflow_task
+        if task is None or not task.started_ns or not self.running:
+            self.flush_buffer()
+        else:
+            self._store_buffer()
+        self.end_batch()
+        self.core.state_transition_count += 1
+        decision = Decision(
+            self.execution,
+            self.created,
+            self.core,
+            list(self.changes()),
+            self.batches,
+            reply,
+            self.error,
+            self.visibility,
+            self.durable,
+        )
+        if self.new_run is not None:
+            decision.also.append(self.new_run.finish())
+        return decision
+
+    def _store_buffer(self) -> None:
+        if self._buffer is None:
+            return
+        stored = self.items(Kind.BUFFERED_EVENT)
+        for index, (key, event) in enumerate(self._buffer):
+            if key is None:
+                data = event.SerializeToString()
+                key = self.next_number()
+                stored.put(key, BufferedEvent(event=data))
+                self._buffer[index] = (key, event)
+                self.core.buffered_size_bytes += len(data)
+        self.core.buffered_count = len(self._buffer)
+
+    def next_number(self) -> int:
+        """A number that this run has not used before, for keys of items."""
+        self.core.next_number += 1
+        return self.core.next_number - 1
+
+    def commit(self) -> None:
+        """Fold the transition into its execution, together with that of the new run."""
+        self.fold()
+        if self.new_run is not None:
+            self.new_run.commit()
+
+
+def illegal(action: str, details: str) -> InvalidArgument:
+    """A command that the state does not allow, in the words of the real server."""
+    return InvalidArgument(f"invalid history builder state for action: {action}, {details}")
+
+
+TASK_ID_BASE = 1 << 20
+"""Task ids only have to grow with the event id; the real server's begin near here."""
+
+E = EventType
+_UNBUFFERED = frozenset(
+    {
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+        E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        E.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+        E.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+        E.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+        E.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+        E.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED,
+        E.EVENT_TYPE_TIMER_STARTED,
+        E.EVENT_TYPE_TIMER_CANCELED,
+        E.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED,
+        E.EVENT_TYPE_MARKER_RECORDED,
+        E.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED,
+        E.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED,
+        E.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+        E.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+        E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+        E.EVENT_TYPE_NEXUS_OPERATION_SCHEDULED,
+        E.EVENT_TYPE_NEXUS_OPERATION_CANCEL_REQUESTED,
+    }
+)
+_ACTIVITY_CLOSED = frozenset(
+    {
+        E.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+        E.EVENT_TYPE_ACTIVITY_TASK_FAILED,
+        E.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT,
+        E.EVENT_TYPE_ACTIVITY_TASK_CANCELED,
+    }
+)
+_GO_LAST = _ACTIVITY_CLOSED | {
+    E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED,
+    E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED,
+    E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT,
+    E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED,
+    E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED,
+}
