@@ -302,6 +302,11 @@ ALREADY_SO: Mapping[str, str] = {
 """Keys (in lower case) that users set to get what Perdure does anyway, with what that is; accepted in silence."""
 
 
+def known_key(key: str) -> bool:
+    """Whether a dynamic configuration key, in any case, means something here."""
+    return key.lower() in _FIELD_OF_KEY
+
+
 TRANSPORTS = ("native", "grpcio")
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warn", "error", "never")

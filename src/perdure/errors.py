@@ -27,7 +27,7 @@ class InvalidArgument(PerdureError):
 
 
 class QueryFailed(InvalidArgument):
-    """A worker answered a query with a failure. `failure` is the serialized `temporal.api.failure.v1.Failure`, if any."""
+    """A worker answered a query with a failure: `failure`, a serialized `temporal.api.failure.v1.Failure`, if any."""
 
     def __init__(self, message: str, failure: bytes = b"") -> None:
         super().__init__(message)
