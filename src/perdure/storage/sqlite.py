@@ -233,7 +233,8 @@ class SqliteStorage:
 
     def _all(self, name: str, *params: Scalar) -> list[Any]:
         with self._reading():
-            return self._read(self._sql[name], params).fetchall()
+            rows: list[Any] = self._read(self._sql[name], params).fetchall()
+        return rows
 
     def _value(self, name: str, *params: Scalar) -> Any:
         rows = self._all(name, *params)
