@@ -1,0 +1,184 @@
+"""Opening a database file: is it ours, is it whole, is it new enough; and bringing its schema up to date.
+
+Whatever stands in the way becomes a `StartupError`, one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from perdure.errors import StartupError
+from perdure.storage.lock import FileLock
+from perdure.storage.queries import migrations
+
+APPLICATION_ID = 0x50524452
+"""'PRDR', in the header of each of our files (`PRAGMA application_id`)."""
+
+SCHEMA_VERSION = len(migrations())
+PAGE_SIZE_BYTES = 4096
+BUSY_TIMEOUT_MS = 2000
+WAL_KEEP_BYTES = 32 * 1024 * 1024
+
+_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
+
+
+def connect(location: str, vfs: str | None = None, *, read_only: bool = False) -> apsw.Connection:
+    """A connection with our settings. `location` is a path or, for an in-memory database, a `file:` URI."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    connection = apsw.Connection(location, flags=flags | apsw.SQLITE_OPEN_URI, vfs=vfs, statementcachesize=100)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    # Freed pages are used again by later rows, so the file stays as large as it was at its fullest. Auto-vacuum would
+    # give them back at the price of moving pages in ordinary commits; `VACUUM` does it when it is wanted.
+    for pragma in (
+        "synchronous = FULL",
+        "temp_store = MEMORY",
+        "cache_size = -8192",
+        f"journal_size_limit = {WAL_KEEP_BYTES}",
+        "wal_autocheckpoint = 0",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def open_database(file: Path, vfs: str | None = None) -> tuple[FileLock, apsw.Connection]:
+    """Lock, check and migrate the file, which is created if need be; the connection is the one to write with."""
+    with startup_errors(file):
+        _check_place(file)
+        lock = FileLock(file)
+        try:
+            is_new = _check_header(file)
+            connection = connect(str(file), vfs)
+            try:
+                if is_new:
+                    _create(connection)
+                else:
+                    _check_content(connection, file)
+                connection.execute("PRAGMA journal_mode = WAL")
+                migrate(connection, file)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+    return lock, connection
+
+
+def migrate(connection: apsw.Connection, file: Path | None) -> None:
+    """Apply the missing migrations, each in a transaction of its own, after a copy of a file that holds data."""
+    version = _pragma(connection, "user_version")
+    missing = [migration for migration in migrations() if migration.version > version]
+    if missing and version and file is not None:
+        back_up(connection, file.with_name(f"{file.name}.schema-{version}.backup"))
+    for migration in missing:
+        with connection:
+            connection.execute(migration.script)
+            connection.execute(f"PRAGMA user_version = {migration.version}")
+
+
+def back_up(connection: apsw.Connection, target: Path) -> None:
+    """Copy the database to `target`, which appears only when the copy is whole."""
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    copy = apsw.Connection(str(partial))
+    try:
+        with copy.backup("main", connection, "main") as backup:
+            backup.step()
+        copy.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        copy.close()
+    partial.replace(target)
+
+
+@contextmanager
+def startup_errors(file: Path) -> Iterator[None]:
+    """Turn what SQLite and the operating system say into what a person can act on."""
+    try:
+        yield
+    except (apsw.FullError, apsw.IOError, OSError) as error:
+        if isinstance(error, apsw.FullError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise StartupError(f"There is no room left on the disk of {file}: free some, then start again.") from error
+        if isinstance(error, apsw.IOError):
+            raise StartupError(f"The disk of {file} does not work ({error}): check it, then start again.") from error
+        raise StartupError(_no_access(file, error)) from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
+        raise StartupError(_no_access(file, error)) from error
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise StartupError(
+            f"The database {file} is damaged ({error}): restore a backup, "
+            f"or look at what is left of it with `perdure check {file}`."
+        ) from error
+    except apsw.BusyError as error:
+        raise StartupError(
+            f"Another program holds the database {file} locked: close it there, then start again."
+        ) from error
+
+
+def _no_access(file: Path, error: Exception) -> str:
+    return (
+        f"The database {file} can't be opened for writing ({error}): "
+        "check the rights on the file and its directory, or give another path with --db."
+    )
+
+
+def _check_place(file: Path) -> None:
+    if not file.parent.is_dir():
+        raise StartupError(f"The directory {file.parent} does not exist: create it, or give another path with --db.")
+    if file.exists() and not file.is_file():
+        raise StartupError(f"{file} is not a file: give the path of a file with --db.")
+
+
+def _check_header(file: Path) -> bool:
+    """Look at the first bytes without SQLite, which would say only "not a database". True when the file is new."""
+    try:
+        with file.open("rb") as stream:
+            header = stream.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return True
+    if not header:
+        return not wal_of(file).exists() or wal_of(file).stat().st_size == 0
+    if not header.startswith(_MAGIC):
+        if int.from_bytes(header[68:72], "big") == APPLICATION_ID or header.startswith(_MAGIC[:6]):
+            raise StartupError(f"The header of the database {file} is damaged: restore a backup of the file.")
+        raise StartupError(f"{file} is not a database: give another path with --db.")
+    if len(header) < _HEADER_BYTES:
+        raise StartupError(_truncated(file))
+    return False
+
+
+def wal_of(file: Path) -> Path:
+    return file.with_name(file.name + "-wal")
+
+
+def _truncated(file: Path) -> str:
+    return f"The database {file} is truncated, its end is missing: restore a backup of the file."
+
+
+def _create(connection: apsw.Connection) -> None:
+    # Before WAL: the id must be in the file itself, where it tells our files from others whatever becomes of the log.
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _check_content(connection: apsw.Connection, file: Path) -> None:
+    application_id = _pragma(connection, "application_id")
+    if application_id != APPLICATION_ID:
+        raise StartupError(f"{file} is the database of another program: give another path with --db.")
+    version = _pragma(connection, "user_version")
+    if version > SCHEMA_VERSION:
+        raise StartupError(
+            f"{file} was written by a newer Perdure (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "update Perdure, or give another path with --db."
+        )
+
+
+def _pragma(connection: apsw.Connection, name: str) -> int:
+    value = connection.pragma(name)
+    assert isinstance(value, int)
+    return value
