@@ -42,7 +42,7 @@ class Item(msgspec.Struct, array_like=True, kw_only=True):
     order: int = 0
 
 
-class WorkflowTask(Item):
+class WorkflowTask(Item, kw_only=True):
     """The one workflow task of a run, scheduled or started.
 
     `scheduled_event_id` stands in no history while the task is unwritten (`attempt > 1`). `started_ns` is 0 until a
@@ -66,7 +66,7 @@ class WorkflowTask(Item):
     stamp: int = 0
 
 
-class Activity(Item):
+class Activity(Item, kw_only=True):
     """An activity that has not closed. `scheduled_event_id` is its key; attempts count from 1."""
 
     scheduled_event_id: int
@@ -103,12 +103,12 @@ class Activity(Item):
     stamp: int = 0
 
 
-class Timer(Item):
+class Timer(Item, kw_only=True):
     timer_id: str
     started_event_id: int
 
 
-class Child(Item):
+class Child(Item, kw_only=True):
     """A child workflow. Due at once while it has still to be started (a follow-up of this run)."""
 
     initiated_event_id: int
@@ -126,7 +126,7 @@ class Child(Item):
     priority: bytes = b""
 
 
-class ExternalSignal(Item):
+class ExternalSignal(Item, kw_only=True):
     initiated_event_id: int
     request_id: str
     namespace: str
@@ -134,7 +134,7 @@ class ExternalSignal(Item):
     initiated: bytes
 
 
-class ExternalCancel(Item):
+class ExternalCancel(Item, kw_only=True):
     initiated_event_id: int
     request_id: str
     namespace: str
@@ -142,7 +142,7 @@ class ExternalCancel(Item):
     initiated: bytes
 
 
-class Request(Item):
+class Request(Item, kw_only=True):
     """A request id this run has acted on, so that its repeat does nothing. `event_id` is 0 while that is buffered."""
 
     request_id: str
@@ -150,25 +150,25 @@ class Request(Item):
     event_id: int = 0
 
 
-class BufferedEvent(Item):
+class BufferedEvent(Item, kw_only=True):
     """An event that arrived while a worker had the workflow task; it gets its id when it is flushed."""
 
     event: bytes
 
 
-class FollowUp(Item):
+class FollowUp(Item, kw_only=True):
     """What a closed run still owes to its parent: the report of its end. `close_event` is the event that ended it."""
 
     close_event: bytes
 
 
-class Start(Item):
+class Start(Item, kw_only=True):
     """The WorkflowExecutionStarted event, kept only where a later run has to be made from it."""
 
     event: bytes
 
 
-class Lifetime(Item):
+class Lifetime(Item, kw_only=True):
     """A deadline of the run itself: `what` is "run-timeout", "execution-timeout" or "first-task"."""
 
     what: str

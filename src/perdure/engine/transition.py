@@ -29,6 +29,8 @@ from perdure.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from perdure.config import Dynamic
+    from perdure.engine.checks.commands import SearchAttributeRules
+
 
 class Ids(Protocol):
     """Where identifiers and chance come from."""
@@ -61,6 +63,8 @@ class Environment:
     namespace: Namespace
     find_namespace: Callable[[str], Namespace]
     """By name; raises `NamespaceNotFound`."""
+    search_attribute_rules: SearchAttributeRules
+    """What search attributes there are, for the checks of commands."""
     new_run_key: Callable[[], int]
     """The key under which storage will know a new run."""
 
@@ -74,7 +78,7 @@ class Overlay:
         self._base = base
         self.changes: dict[Key, Any] = {}
 
-    def get(self, key: Key) -> Any | None:
+    def get(self, key: Key) -> Any:
         if key in self.changes:
             return self.changes[key]
         return self._base.get(key)

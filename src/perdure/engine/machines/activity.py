@@ -19,8 +19,7 @@ from perdure.engine.execution import Activity, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
 from perdure.engine.queues import activity_queue
-from perdure.engine.retry import activity_backoff
-from perdure.engine.times import set_duration
+from perdure.engine.retry import activity_retry
 from perdure.engine.transition import Transition, illegal
 from perdure.errors import InvalidArgument, NotFound
 
@@ -28,9 +27,7 @@ E = EventType
 NOT_FOUND = "invalid activityID or activity already timed out or invoking workflow is completed"
 NOT_CANCEL_REQUESTED = "unable to mark activity as canceled without activity being request canceled first"
 NOT_STARTED = "ACTIVITY_ID_NOT_STARTED"
-NO_TIME_TO_RETRY = (
-    "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying"
-)
+NO_TIME_TO_RETRY = "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying"
 TIMEOUT_NAMES = {1: "StartToClose", 2: "ScheduleToStart", 3: "ScheduleToClose", 4: "Heartbeat"}
 T = TimeoutType
 
@@ -81,7 +78,9 @@ def startable(t: Transition, scheduled_event_id: int) -> bool:
     return t.running and activity is not None and activity.queue is not None
 
 
-def find(t: Transition, scheduled_event_id: int, attempt: int, activity_id: str = "", *, started: bool = True) -> Activity:
+def find(
+    t: Transition, scheduled_event_id: int, attempt: int, activity_id: str = "", *, started: bool = True
+) -> Activity:
     """The activity that a worker's token, or the caller's `activity_id`, means; refused when that has passed."""
     require_running(t)
     if not scheduled_event_id:
@@ -152,7 +151,9 @@ def _record_canceled(t: Transition, activity: Activity, details: Payloads | None
     _record_close(t, activity, event, a)
 
 
-def request_cancel(t: Transition, completed_event_id: int, scheduled_event_id: int, identity: str) -> tuple[HistoryEvent, bool]:
+def request_cancel(
+    t: Transition, completed_event_id: int, scheduled_event_id: int, identity: str
+) -> tuple[HistoryEvent, bool]:
     """Ask for the cancellation. One that no worker has is cancelled at once, and the workflow gets a task to see it.
 
     Returns the event, and whether the activity was cancelled at once."""
@@ -244,26 +245,23 @@ def timeout_failure(message: str, timeout_type: TimeoutType.ValueType) -> Failur
 
 def _retry(t: Transition, activity: Activity, failure: Failure) -> RetryState.ValueType:
     """Let the activity wait for its next attempt, if there is to be one."""
-    if not activity.has_retry_policy:
-        return RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET
-    if activity.cancel_requested:
-        return RetryState.RETRY_STATE_CANCEL_REQUESTED
-    backoff = activity_backoff(
-        RetryPolicy.FromString(activity.retry_policy),
+    retry_state, interval_ns = activity_retry(
+        RetryPolicy.FromString(activity.retry_policy) if activity.has_retry_policy else None,
         attempt=activity.attempt,
         failure=failure,
         now_ns=t.now_ns,
         expiration_ns=activity.retry_expiration_ns,
+        cancel_requested=activity.cancel_requested,
     )
-    if backoff.interval_ns is None:
-        return backoff.retry_state
+    if interval_ns is None:
+        return RetryState.ValueType(retry_state)
     activity.attempt += 1
     activity.started_ns = 0
     activity.request_id = ""
     activity.last_failure = _truncate(t, failure).SerializeToString()
     activity.last_attempt_complete_ns = t.now_ns
-    activity.current_retry_interval_ns = backoff.interval_ns
-    activity.next_attempt_ns = activity.scheduled_ns = t.now_ns + backoff.interval_ns
+    activity.current_retry_interval_ns = interval_ns
+    activity.next_attempt_ns = activity.scheduled_ns = t.now_ns + interval_ns
     activity.queue = None
     activity.due_ns = activity_due_ns(activity)
     return RetryState.RETRY_STATE_IN_PROGRESS
@@ -302,5 +300,3 @@ def _record_close(t: Transition, activity: Activity, event: HistoryEvent, attrib
             a.last_failure.MergeFromString(activity.last_failure)
         t.record(started)
     t.record(event)
-
-

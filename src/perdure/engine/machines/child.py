@@ -55,7 +55,9 @@ def started(t: Transition, initiated_event_id: int, run_id: str) -> None:
     workflow_task.ensure(t)
 
 
-def start_failed(t: Transition, initiated_event_id: int, cause: StartChildWorkflowExecutionFailedCause.ValueType) -> None:
+def start_failed(
+    t: Transition, initiated_event_id: int, cause: StartChildWorkflowExecutionFailedCause.ValueType
+) -> None:
     """The child could not be started."""
     child = _pending(t, initiated_event_id)
     initiated = HistoryEvent.FromString(child.initiated).start_child_workflow_execution_initiated_event_attributes

@@ -13,11 +13,11 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
-from perdure.engine.cron import next_backoff_ns
+from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Kind
 from perdure.engine.machines import workflow
 from perdure.engine.machines.workflow import Parent, StartOptions
-from perdure.engine.retry import workflow_backoff
+from perdure.engine.retry import workflow_retry
 from perdure.engine.times import NS, get_duration, set_duration
 from perdure.engine.transition import Transition
 
@@ -122,9 +122,7 @@ def continue_as_new(
     request.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
     set_duration(request.workflow_execution_timeout, core.execution_timeout_ns)
     request.workflow_run_timeout.CopyFrom(command.workflow_run_timeout)
-    set_duration(
-        request.workflow_task_timeout, get_duration(command.workflow_task_timeout) or core.task_timeout_ns
-    )
+    set_duration(request.workflow_task_timeout, get_duration(command.workflow_task_timeout) or core.task_timeout_ns)
     request.cron_schedule = command.cron_schedule
     for name in ("input", "header", "retry_policy", "memo", "search_attributes"):
         if command.HasField(name):  # type: ignore[arg-type]
@@ -171,25 +169,20 @@ def _started(t: Transition) -> HistoryEvent | None:
 
 
 def retry_backoff(t: Transition, failure: Failure) -> tuple[int, RetryState.ValueType]:
-    """How long to wait before the next attempt of the workflow, or `NO_BACKOFF` and why there is none."""
-    if not t.core.retry_policy:
-        return NO_BACKOFF, RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET
-    backoff = workflow_backoff(
-        RetryPolicy.FromString(t.core.retry_policy),
+    """How long to wait before the next attempt of the workflow, or `NO_BACKOFF`, and in both cases why."""
+    retry_state, interval_ns = workflow_retry(
+        RetryPolicy.FromString(t.core.retry_policy) if t.core.retry_policy else None,
         attempt=t.core.attempt,
         failure=failure,
         now_ns=t.now_ns,
         expiration_ns=t.core.execution_expiration_ns,
     )
-    if backoff.interval_ns is None:
-        return NO_BACKOFF, backoff.retry_state
-    return backoff.interval_ns, backoff.retry_state
+    return NO_BACKOFF if interval_ns is None else interval_ns, RetryState.ValueType(retry_state)
 
 
 def cron_backoff_ns(t: Transition) -> int:
-    if not t.core.cron_schedule:
-        return NO_BACKOFF
-    return next_backoff_ns(t.core.cron_schedule, t.core.execution_ns, t.now_ns)
+    backoff_ns = next_backoff(t.core.cron_schedule, t.core.execution_ns, t.now_ns)
+    return NO_BACKOFF if backoff_ns is None else backoff_ns
 
 
 def _min_backoff_ns(t: Transition, backoff_ns: int) -> int:

@@ -75,9 +75,7 @@ class Signal:
     links: list[Link] = field(default_factory=list)
 
 
-def begin(
-    run_key: int, env: Environment, request: StartWorkflowExecutionRequest, options: StartOptions
-) -> Transition:
+def begin(run_key: int, env: Environment, request: StartWorkflowExecutionRequest, options: StartOptions) -> Transition:
     """A new run. Its first task is scheduled unless it has to wait (start delay, cron, retry)."""
     core = Core(namespace_id=env.namespace.id, workflow_id=request.workflow_id, run_id=options.run_id)
     t = Transition(Execution(run_key, core), env, created=True)
@@ -266,3 +264,18 @@ def record_timed_out(t: Transition, retry_state: RetryState.ValueType, new_run_i
     a.retry_state, a.new_execution_run_id = retry_state, new_run_id
     t.record(event)
     t.visibility = True
+
+
+def attach_request(t: Transition, request: StartWorkflowExecutionRequest) -> None:
+    """A start that uses this run may leave its request id, callbacks and links here."""
+    require_running(t)
+    options = request.on_conflict_options
+    event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
+    a = event.workflow_execution_options_updated_event_attributes
+    if options.attach_request_id:
+        a.attached_request_id = request.request_id
+    if options.attach_completion_callbacks:
+        a.attached_completion_callbacks.extend(request.completion_callbacks)
+    if options.attach_links:
+        event.links.extend(request.links)
+    t.record(event)

@@ -10,7 +10,13 @@ task's timeout grows, so that a workflow that can't progress costs ever less.
 
 from __future__ import annotations
 
-from temporalio.api.enums.v1 import EventType, SuggestContinueAsNewReason, TaskQueueKind, TimeoutType
+from temporalio.api.enums.v1 import (
+    EventType,
+    SuggestContinueAsNewReason,
+    TaskQueueKind,
+    TimeoutType,
+    WorkflowTaskFailedCause,
+)
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
@@ -275,3 +281,10 @@ def heartbeat_timed_out(t: Transition) -> None:
 
 def reset_stickiness(t: Transition) -> None:
     clear_stickiness(t)
+
+
+def force_close(t: Transition) -> None:
+    """Too much has been buffered behind the started task: give it up, so that the buffer can be flushed."""
+    fail(t, cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND)
+    t.flush_buffer()
+    ensure(t)

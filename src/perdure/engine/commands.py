@@ -1,0 +1,362 @@
+"""A worker's answer to a workflow task: its commands become events, or the task fails.
+
+A bad command undoes everything the answer did. The task's failure is committed instead (for a first attempt; a later
+one just waits for its timeout, so that a broken worker can't make the history grow), sometimes together with the end
+of the workflow, and the worker is told INVALID_ARGUMENT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio.api.command.v1 import Command
+from temporalio.api.common.v1 import Memo, SearchAttributes
+from temporalio.api.enums.v1 import CommandType, EventType, WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
+
+from perdure.engine.apply import clear_stickiness
+from perdure.engine.checks import BadCommand, CommandContext, check_command, check_sequence
+from perdure.engine.execution import Kind, WorkflowTask
+from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
+from perdure.engine.times import NS, get_duration
+from perdure.engine.transition import Namespace, Transition
+from perdure.errors import InvalidArgument, NotFound
+
+E = EventType
+C = WorkflowTaskFailedCause
+INLINE_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"
+HISTORY_SERVICE = "history-service"
+
+
+@dataclass(slots=True)
+class Completed:
+    """What the worker gets back: the next task, if it is handed over at once, and activities to run eagerly."""
+
+    new_task: WorkflowTask | None = None
+    eager_activities: list[int] = field(default_factory=list)
+    task_created: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The commands of one answer, while they are handled."""
+
+    t: Transition
+    completed_event_id: int
+    request: RespondWorkflowTaskCompletedRequest
+    context: CommandContext
+    children: set[str] = field(default_factory=set)
+    eager: list[int] = field(default_factory=list)
+    canceled_unstarted: bool = False
+
+
+def complete(
+    make: Callable[[], Transition], request: RespondWorkflowTaskCompletedRequest
+) -> tuple[Transition, Completed]:
+    """Handle an answer. `make` begins a transition; it is called again to start over when the task fails."""
+    check_sequence(request.commands)
+    t = make()
+    task = t.workflow_task
+    assert task is not None
+    try:
+        return t, _complete(t, task, request)
+    except BadCommand as bad:
+        if task.attempt > 1 and bad.cause != C.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND:
+            raise InvalidArgument(bad.message) from bad
+        t = make()
+        _fail(t, bad, request)
+        t.error = InvalidArgument(bad.message)
+        return t, Completed(task_created=t.workflow_task is not None)
+
+
+def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> Completed:
+    heartbeat = request.force_create_new_workflow_task and not request.commands and not request.messages
+    if heartbeat and _too_many_heartbeats(t, task):
+        workflow_task.heartbeat_timed_out(t)
+        workflow_task.schedule(t)
+        t.error = NotFound("workflow task heartbeat timeout")
+        return Completed(task_created=True)
+    buffered = t.has_buffered_events
+    completed_event_id = _record_completed(t, request)
+    _set_stickiness(t, request)
+    batch = _Batch(t, completed_event_id, request, _context(t, buffered))
+    for command in request.commands:
+        _handle(batch, command)
+        batch.context.has_buffered_events = batch.context.has_buffered_events and t.has_buffered_events
+    eager = [_start_eagerly(batch, event_id) for event_id in batch.eager if t.running]
+    result = Completed(eager_activities=eager)
+    wanted = request.force_create_new_workflow_task or batch.context.has_buffered_events or batch.canceled_unstarted
+    if t.running and wanted:
+        original_ns = task.original_scheduled_ns if heartbeat else 0
+        workflow_task.schedule(t, original_scheduled_ns=original_ns)
+        result.task_created = True
+        if request.return_new_workflow_task:
+            result.new_task = _start_inline(t, request)
+    return result
+
+
+def _too_many_heartbeats(t: Transition, task: WorkflowTask) -> bool:
+    limit_ns = int(t.env.config.workflow_task_heartbeat_timeout_s * NS)
+    return t.now_ns > task.original_scheduled_ns + limit_ns
+
+
+def _record_completed(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> int:
+    scheduled_event_id, started_event_id = workflow_task.write_unwritten(t, request.identity)
+    event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+    a = event.workflow_task_completed_event_attributes
+    a.scheduled_event_id, a.started_event_id = scheduled_event_id, started_event_id
+    a.identity, a.binary_checksum = request.identity, request.binary_checksum
+    for name in ("sdk_metadata", "metering_metadata", "worker_version"):
+        source = "worker_version_stamp" if name == "worker_version" else name
+        if request.HasField(source):  # type: ignore[arg-type]
+            getattr(a, name).CopyFrom(getattr(request, source))
+    t.record(event)
+    return event.event_id
+
+
+def _set_stickiness(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> None:
+    sticky = request.sticky_attributes
+    if sticky.worker_task_queue.name:
+        t.core.sticky_queue = sticky.worker_task_queue.name
+        t.core.sticky_timeout_ns = get_duration(sticky.schedule_to_start_timeout)
+    else:
+        clear_stickiness(t)
+
+
+def _context(t: Transition, buffered: bool) -> CommandContext:
+    core = t.core
+    return CommandContext(
+        config=t.env.config,
+        namespace=t.env.namespace.name,
+        namespace_id=core.namespace_id,
+        find_namespace_id=lambda name: t.env.find_namespace(name).id,
+        rules=t.env.search_attribute_rules,
+        workflow_type=core.workflow_type,
+        task_queue=core.task_queue,
+        execution_timeout_ns=core.execution_timeout_ns,
+        run_timeout_ns=core.run_timeout_ns,
+        task_timeout_ns=core.task_timeout_ns,
+        has_buffered_events=buffered,
+        pending_activities=len(t.items(Kind.ACTIVITY)),
+        pending_children=len(t.items(Kind.CHILD)),
+        pending_signals=len(t.items(Kind.EXTERNAL_SIGNAL)),
+        pending_cancels=len(t.items(Kind.EXTERNAL_CANCEL)),
+        memo=dict(Memo.FromString(core.memo).fields) if core.memo else {},
+        search_attributes=(
+            dict(SearchAttributes.FromString(core.search_attributes).indexed_fields) if core.search_attributes else {}
+        ),
+    )
+
+
+def _start_eagerly(batch: _Batch, scheduled_event_id: int) -> int:
+    t = batch.t
+    activity.start(t, scheduled_event_id, request_id=t.env.ids.uuid(), identity=batch.request.identity)
+    return scheduled_event_id
+
+
+def _start_inline(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> WorkflowTask:
+    """Hand the next task to the worker with the reply; it is taken from the queue that the run is sticky to."""
+    sticky = bool(t.core.sticky_queue)
+    return workflow_task.start(t, request_id=INLINE_REQUEST_ID, identity=request.identity, sticky=sticky)
+
+
+def _fail(t: Transition, bad: BadCommand, request: RespondWorkflowTaskCompletedRequest) -> None:
+    failure = Failure(message=bad.message, source="Server")
+    failure.server_failure_info.SetInParent()
+    workflow_task.fail(
+        t,
+        cause=bad.cause,
+        failure=failure,
+        identity=request.identity,
+        binary_checksum=request.binary_checksum,
+    )
+    if bad.terminates:
+        t.flush_buffer()
+        workflow.terminate(t, reason=bad.message, identity=HISTORY_SERVICE)
+        return
+    if bad.cause == C.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND:
+        t.core.close_attempted = True
+    workflow_task.schedule(t)
+
+
+def _handle(batch: _Batch, command: Command) -> None:
+    check_command(command, batch.context)
+    name, cause, handler = _HANDLERS[command.command_type]
+    try:
+        event = handler(batch, getattr(command, name))
+    except InvalidArgument as error:
+        raise BadCommand(cause, error.message) from error
+    if event is not None:
+        if command.HasField("user_metadata"):
+            event.user_metadata.CopyFrom(command.user_metadata)
+        if command.event_group_markers:
+            event.event_group_markers.extend(command.event_group_markers)
+
+
+def _schedule_activity(b: _Batch, a: Any) -> HistoryEvent:
+    eager = a.request_eager_execution and b.t.env.config.enable_activity_eager_execution
+    event = activity.schedule(b.t, b.completed_event_id, a, eager=eager)
+    b.context.pending_activities += 1
+    if eager:
+        b.eager.append(event.event_id)
+    return event
+
+
+def _cancel_activity(b: _Batch, a: Any) -> HistoryEvent:
+    event, at_once = activity.request_cancel(b.t, b.completed_event_id, a.scheduled_event_id, b.request.identity)
+    if at_once:
+        b.canceled_unstarted = True
+        b.context.pending_activities -= 1
+        if a.scheduled_event_id in b.eager:
+            b.eager.remove(a.scheduled_event_id)
+    return event
+
+
+def _start_timer(b: _Batch, a: Any) -> HistoryEvent:
+    return timer.start(b.t, b.completed_event_id, a)
+
+
+def _cancel_timer(b: _Batch, a: Any) -> HistoryEvent:
+    return timer.cancel(b.t, b.completed_event_id, a, b.request.identity)
+
+
+def _start_child(b: _Batch, a: Any) -> HistoryEvent:
+    event = child.initiate(b.t, b.completed_event_id, a, _target(b, a.namespace))
+    b.children.add(a.workflow_id)
+    b.context.children_started = b.children
+    b.context.pending_children += 1
+    return event
+
+
+def _signal_external(b: _Batch, a: Any) -> HistoryEvent:
+    b.context.pending_signals += 1
+    return external.initiate_signal(b.t, b.completed_event_id, a, _target(b, a.namespace))
+
+
+def _cancel_external(b: _Batch, a: Any) -> HistoryEvent:
+    b.context.pending_cancels += 1
+    return external.initiate_cancel(b.t, b.completed_event_id, a, _target(b, a.namespace))
+
+
+def _target(b: _Batch, namespace: str) -> Namespace:
+    env = b.t.env
+    return env.namespace if namespace in ("", env.namespace.name) else env.find_namespace(namespace)
+
+
+def _record_marker(b: _Batch, a: Any) -> HistoryEvent:
+    event = b.t.event(E.EVENT_TYPE_MARKER_RECORDED)
+    marker = event.marker_recorded_event_attributes
+    marker.marker_name = a.marker_name
+    marker.workflow_task_completed_event_id = b.completed_event_id
+    for key, payloads in a.details.items():
+        marker.details[key].CopyFrom(payloads)
+    for name in ("header", "failure"):
+        if a.HasField(name):
+            getattr(marker, name).CopyFrom(getattr(a, name))
+    return b.t.record(event)
+
+
+def _upsert_search_attributes(b: _Batch, a: Any) -> HistoryEvent:
+    event = b.t.event(E.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES)
+    upsert = event.upsert_workflow_search_attributes_event_attributes
+    upsert.workflow_task_completed_event_id = b.completed_event_id
+    upsert.search_attributes.CopyFrom(a.search_attributes)
+    b.t.visibility = True
+    b.t.record(event)
+    b.context.search_attributes = dict(SearchAttributes.FromString(b.t.core.search_attributes).indexed_fields)
+    return event
+
+
+def _modify_properties(b: _Batch, a: Any) -> HistoryEvent:
+    event = b.t.event(E.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED)
+    modified = event.workflow_properties_modified_event_attributes
+    modified.workflow_task_completed_event_id = b.completed_event_id
+    if a.HasField("upserted_memo"):
+        modified.upserted_memo.CopyFrom(a.upserted_memo)
+    b.t.visibility = True
+    b.t.record(event)
+    b.context.memo = dict(Memo.FromString(b.t.core.memo).fields)
+    return event
+
+
+def _complete_workflow(b: _Batch, a: Any) -> HistoryEvent | None:
+    return close.complete(b.t, b.completed_event_id, a.result if a.HasField("result") else None)
+
+
+def _fail_workflow(b: _Batch, a: Any) -> HistoryEvent | None:
+    return close.fail(b.t, b.completed_event_id, a.failure)
+
+
+def _cancel_workflow(b: _Batch, a: Any) -> HistoryEvent | None:
+    return close.cancel(b.t, b.completed_event_id, a.details if a.HasField("details") else None)
+
+
+def _continue_as_new(b: _Batch, a: Any) -> HistoryEvent | None:
+    return close.continue_as_new(b.t, b.completed_event_id, a)
+
+
+def _protocol_message(b: _Batch, a: Any) -> HistoryEvent | None:
+    raise BadCommand(
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE,
+        f"ProtocolMessageCommand referenced absent message ID {a.message_id}",
+    )
+
+
+_Handler = Callable[[_Batch, Any], HistoryEvent | None]
+
+_BY_NAME: dict[str, tuple[WorkflowTaskFailedCause.ValueType, _Handler]] = {
+    "SCHEDULE_ACTIVITY_TASK": (C.WORKFLOW_TASK_FAILED_CAUSE_SCHEDULE_ACTIVITY_DUPLICATE_ID, _schedule_activity),
+    "REQUEST_CANCEL_ACTIVITY_TASK": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_REQUEST_CANCEL_ACTIVITY_ATTRIBUTES,
+        _cancel_activity,
+    ),
+    "START_TIMER": (C.WORKFLOW_TASK_FAILED_CAUSE_START_TIMER_DUPLICATE_ID, _start_timer),
+    "CANCEL_TIMER": (C.WORKFLOW_TASK_FAILED_CAUSE_BAD_CANCEL_TIMER_ATTRIBUTES, _cancel_timer),
+    "START_CHILD_WORKFLOW_EXECUTION": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_START_CHILD_EXECUTION_ATTRIBUTES,
+        _start_child,
+    ),
+    "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_SIGNAL_WORKFLOW_EXECUTION_ATTRIBUTES,
+        _signal_external,
+    ),
+    "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_ATTRIBUTES,
+        _cancel_external,
+    ),
+    "RECORD_MARKER": (C.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES, _record_marker),
+    "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES,
+        _upsert_search_attributes,
+    ),
+    "MODIFY_WORKFLOW_PROPERTIES": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES,
+        _modify_properties,
+    ),
+    "COMPLETE_WORKFLOW_EXECUTION": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_COMPLETE_WORKFLOW_EXECUTION_ATTRIBUTES,
+        _complete_workflow,
+    ),
+    "FAIL_WORKFLOW_EXECUTION": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_FAIL_WORKFLOW_EXECUTION_ATTRIBUTES,
+        _fail_workflow,
+    ),
+    "CANCEL_WORKFLOW_EXECUTION": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_CANCEL_WORKFLOW_EXECUTION_ATTRIBUTES,
+        _cancel_workflow,
+    ),
+    "CONTINUE_AS_NEW_WORKFLOW_EXECUTION": (
+        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES,
+        _continue_as_new,
+    ),
+    "PROTOCOL_MESSAGE": (C.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE, _protocol_message),
+}
+
+_HANDLERS = {
+    CommandType.Value(f"COMMAND_TYPE_{name}"): (f"{name.lower()}_command_attributes", cause, handler)
+    for name, (cause, handler) in _BY_NAME.items()
+}

@@ -1,0 +1,224 @@
+"""`decide(execution, input, env) -> Decision`: one input acting on one run.
+
+Nothing changes but by a decision. An input is refused (an exception; no trace is left), or the decision is committed by
+the caller, with `commit`, and then written; a decision may carry an error for the caller and be committed all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from perdure.engine import commands, inputs
+from perdure.engine.execution import Execution, Kind
+from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
+from perdure.engine.transition import Decision, Environment, Transition
+from perdure.errors import NotFound
+
+
+def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple[Transition, Decision]:
+    """The transition (to be committed) and the decision (to be written). Raises `PerdureError` to refuse."""
+    handler = _HANDLERS[type(input)]
+    if isinstance(input, inputs.CompleteWorkflowTask):
+        t, reply = _complete_workflow_task(execution, input, env)
+    else:
+        t = Transition(execution, env)
+        reply = handler(t, input)
+    _enforce_limits(t)
+    return t, t.finish(reply)
+
+
+def begin(run_key: int, env: Environment, request: Any, options: workflow.StartOptions) -> tuple[Transition, Decision]:
+    """A new run, as a transition and a decision."""
+    t = workflow.begin(run_key, env, request, options)
+    return t, t.finish()
+
+
+def _complete_workflow_task(
+    execution: Execution, i: inputs.CompleteWorkflowTask, env: Environment
+) -> tuple[Transition, Any]:
+    def make() -> Transition:
+        t = Transition(execution, env)
+        _require_task(t, i)
+        return t
+
+    return commands.complete(make, i.request)
+
+
+def _require_task(t: Transition, token: inputs.CompleteWorkflowTask | inputs.FailWorkflowTask) -> None:
+    if not workflow_task.matches(
+        t,
+        scheduled_event_id=token.scheduled_event_id,
+        started_event_id=token.started_event_id,
+        started_ns=token.started_ns,
+        attempt=token.attempt,
+    ):
+        raise NotFound(workflow_task.NOT_FOUND)
+
+
+def _fail_workflow_task(t: Transition, i: inputs.FailWorkflowTask) -> None:
+    _require_task(t, i)
+    workflow_task.fail(t, cause=i.cause, failure=i.failure, identity=i.identity, binary_checksum=i.binary_checksum)
+    workflow_task.ensure(t)
+
+
+def _start_workflow_task(t: Transition, i: inputs.StartWorkflowTask) -> Any:
+    task = t.workflow_task
+    if not t.running or task is None or task.started_ns or task.scheduled_event_id != i.scheduled_event_id:
+        raise NotFound(workflow_task.NOT_FOUND)
+    if i.sticky and not t.core.sticky_queue:
+        raise NotFound(workflow_task.NOT_FOUND)
+    t.durable = False
+    return workflow_task.start(t, request_id=i.request_id, identity=i.identity, sticky=i.sticky)
+
+
+def _start_activity(t: Transition, i: inputs.StartActivity) -> Any:
+    if not activity.startable(t, i.scheduled_event_id):
+        raise NotFound(activity.NOT_FOUND)
+    return activity.start(t, i.scheduled_event_id, request_id=i.request_id, identity=i.identity)
+
+
+def _complete_activity(t: Transition, i: inputs.CompleteActivity) -> None:
+    by_id = not i.scheduled_event_id
+    found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id, started=not by_id)
+    activity.complete(t, found, i.result, i.identity)
+
+
+def _fail_activity(t: Transition, i: inputs.FailActivity) -> None:
+    found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id)
+    activity.fail(t, found, i.failure, i.identity, i.last_heartbeat_details)
+
+
+def _cancel_activity(t: Transition, i: inputs.CancelActivity) -> None:
+    found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id)
+    activity.cancel(t, found, i.details, i.identity)
+
+
+def _heartbeat(t: Transition, i: inputs.HeartbeatActivity) -> Any:
+    found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id)
+    return activity.heartbeat(t, found, i.details, i.identity)
+
+
+def _deadline(t: Transition, i: inputs.Deadline) -> None:
+    """Refused if the deadline has moved or gone meanwhile."""
+    fired = False
+    if t.running:
+        if i.kind == Kind.TIMER:
+            fired = timer.fire(t, str(i.key))
+        elif i.kind == Kind.ACTIVITY:
+            fired = activity.deadline(t, int(i.key))
+        elif i.kind == Kind.WORKFLOW_TASK:
+            fired = workflow_task.time_out(t)
+        elif i.kind == Kind.LIFETIME:
+            fired = _lifetime(t, str(i.key))
+    if not fired:
+        raise NotFound("stale deadline")
+
+
+def _lifetime(t: Transition, what: str) -> bool:
+    item = t.items(Kind.LIFETIME).get(what)
+    if item is None or item.due_ns > t.now_ns:
+        return False
+    if what == "first-task":
+        workflow.first_task(t)
+    else:
+        close.time_out(t)
+    return True
+
+
+def _signal(t: Transition, i: inputs.SignalWorkflow) -> None:
+    workflow.signal(t, i.signal)
+
+
+def _cancel(t: Transition, i: inputs.CancelWorkflow) -> None:
+    workflow.request_cancel(t, i.cancel)
+
+
+def _terminate(t: Transition, i: inputs.TerminateWorkflow) -> None:
+    workflow.terminate(t, reason=i.reason, details=i.details, identity=i.identity, links=i.links)
+
+
+def _reset_stickiness(t: Transition, i: inputs.ResetStickiness) -> None:
+    workflow.require_running(t)
+    workflow_task.reset_stickiness(t)
+
+
+def _ensure_task(t: Transition, i: inputs.EnsureWorkflowTask) -> None:
+    workflow.require_running(t)
+    workflow_task.ensure(t)
+
+
+def _child_started(t: Transition, i: inputs.ChildStarted) -> None:
+    child.started(t, i.initiated_event_id, i.run_id)
+
+
+def _child_start_failed(t: Transition, i: inputs.ChildStartFailed) -> None:
+    child.start_failed(t, i.initiated_event_id, i.cause)  # type: ignore[arg-type]
+
+
+def _child_closed(t: Transition, i: inputs.ChildClosed) -> None:
+    child.closed(t, i.initiated_event_id, i.workflow_id, i.run_id, i.close_event)
+
+
+def _external_signaled(t: Transition, i: inputs.ExternalSignaled) -> None:
+    if i.failed_cause:
+        external.signal_failed(t, i.initiated_event_id, i.failed_cause)  # type: ignore[arg-type]
+    else:
+        external.signaled(t, i.initiated_event_id)
+
+
+def _external_canceled(t: Transition, i: inputs.ExternalCanceled) -> None:
+    if i.failed_cause:
+        external.cancel_failed(t, i.initiated_event_id, i.failed_cause)  # type: ignore[arg-type]
+    else:
+        external.cancel_requested(t, i.initiated_event_id)
+
+
+def _settled(t: Transition, i: inputs.Settled) -> None:
+    t.items(i.kind).remove(i.key)
+
+
+def _attach(t: Transition, i: inputs.AttachRequest) -> None:
+    workflow.attach_request(t, i.request)
+
+
+def _enforce_limits(t: Transition) -> None:
+    """What a single request can't be blamed for: a buffer or a history that has grown too large."""
+    config, core = t.env.config, t.core
+    task = t.workflow_task
+    if t.running and task is not None and task.started_ns and t.has_buffered_events:
+        events = t.buffered_events()
+        size = sum(event.ByteSize() for event in events)
+        too_many = len(events) > config.maximum_buffered_events_batch
+        if too_many or size > config.maximum_buffered_events_size_bytes:
+            workflow_task.force_close(t)
+    if t.running and not t.created:
+        too_long = core.next_event_id - 1 > config.history_count_limit_error
+        if too_long or core.history_size_bytes > config.history_size_limit_error_bytes:
+            reason = "Workflow history count exceeds limit." if too_long else "Workflow history size exceeds limit."
+            workflow.terminate(t, reason=reason, identity=commands.HISTORY_SERVICE)
+
+
+_HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
+    inputs.CompleteWorkflowTask: lambda t, i: None,
+    inputs.FailWorkflowTask: _fail_workflow_task,
+    inputs.StartWorkflowTask: _start_workflow_task,
+    inputs.StartActivity: _start_activity,
+    inputs.CompleteActivity: _complete_activity,
+    inputs.FailActivity: _fail_activity,
+    inputs.CancelActivity: _cancel_activity,
+    inputs.HeartbeatActivity: _heartbeat,
+    inputs.Deadline: _deadline,
+    inputs.SignalWorkflow: _signal,
+    inputs.CancelWorkflow: _cancel,
+    inputs.TerminateWorkflow: _terminate,
+    inputs.ResetStickiness: _reset_stickiness,
+    inputs.EnsureWorkflowTask: _ensure_task,
+    inputs.ChildStarted: _child_started,
+    inputs.ChildStartFailed: _child_start_failed,
+    inputs.ChildClosed: _child_closed,
+    inputs.ExternalSignaled: _external_signaled,
+    inputs.ExternalCanceled: _external_canceled,
+    inputs.Settled: _settled,
+    inputs.AttachRequest: _attach,
+}

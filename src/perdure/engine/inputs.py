@@ -1,0 +1,176 @@
+"""Everything that can act on a run: the requests of clients and workers, deadlines, and follow-ups of other runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from temporalio.api.common.v1 import Link, Payloads
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, StartWorkflowExecutionRequest
+
+from perdure.engine.execution import Key, Kind
+from perdure.engine.machines.workflow import Cancel, Signal
+
+
+@dataclass(slots=True)
+class Input:
+    """Base of all inputs."""
+
+
+@dataclass(slots=True)
+class StartWorkflowTask(Input):
+    """A worker polled the task. `sticky` tells whether it polled the sticky queue."""
+
+    scheduled_event_id: int
+    request_id: str
+    identity: str
+    sticky: bool
+
+
+@dataclass(slots=True)
+class CompleteWorkflowTask(Input):
+    scheduled_event_id: int
+    started_event_id: int
+    started_ns: int
+    attempt: int
+    request: RespondWorkflowTaskCompletedRequest
+
+
+@dataclass(slots=True)
+class FailWorkflowTask(Input):
+    scheduled_event_id: int
+    started_event_id: int
+    started_ns: int
+    attempt: int
+    cause: int
+    failure: Failure | None
+    identity: str
+    binary_checksum: str = ""
+
+
+@dataclass(slots=True)
+class StartActivity(Input):
+    scheduled_event_id: int
+    request_id: str
+    identity: str
+
+
+@dataclass(slots=True)
+class _ActivityInput(Input):
+    """An activity by the event and attempt of a token, or, with event 0, by its id."""
+
+    scheduled_event_id: int
+    attempt: int
+    activity_id: str
+    identity: str
+
+
+@dataclass(slots=True)
+class CompleteActivity(_ActivityInput):
+    result: Payloads | None
+
+
+@dataclass(slots=True)
+class FailActivity(_ActivityInput):
+    failure: Failure
+    last_heartbeat_details: Payloads | None = None
+
+
+@dataclass(slots=True)
+class CancelActivity(_ActivityInput):
+    details: Payloads | None
+
+
+@dataclass(slots=True)
+class HeartbeatActivity(_ActivityInput):
+    details: Payloads | None
+
+
+@dataclass(slots=True)
+class Deadline(Input):
+    """The time of a pending item has come."""
+
+    kind: Kind
+    key: Key
+
+
+@dataclass(slots=True)
+class SignalWorkflow(Input):
+    signal: Signal
+
+
+@dataclass(slots=True)
+class CancelWorkflow(Input):
+    cancel: Cancel
+
+
+@dataclass(slots=True)
+class TerminateWorkflow(Input):
+    reason: str = ""
+    details: Payloads | None = None
+    identity: str = ""
+    links: list[Link] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ResetStickiness(Input):
+    pass
+
+
+@dataclass(slots=True)
+class EnsureWorkflowTask(Input):
+    """Something volatile (a query, an update) wants to be delivered with a workflow task."""
+
+
+@dataclass(slots=True)
+class ChildStarted(Input):
+    initiated_event_id: int
+    run_id: str
+
+
+@dataclass(slots=True)
+class ChildStartFailed(Input):
+    """`cause` is a number of `StartChildWorkflowExecutionFailedCause`."""
+
+    initiated_event_id: int
+    cause: int
+
+
+@dataclass(slots=True)
+class ChildClosed(Input):
+    initiated_event_id: int
+    workflow_id: str
+    run_id: str
+    close_event: HistoryEvent
+
+
+@dataclass(slots=True)
+class ExternalSignaled(Input):
+    """`failed_cause`: number of `SignalExternalWorkflowExecutionFailedCause`, 0 for success."""
+
+    initiated_event_id: int
+    failed_cause: int = 0
+
+
+@dataclass(slots=True)
+class ExternalCanceled(Input):
+    """`failed_cause`: number of `CancelExternalWorkflowExecutionFailedCause`, 0 for success."""
+
+    initiated_event_id: int
+    failed_cause: int = 0
+
+
+@dataclass(slots=True)
+class Settled(Input):
+    """A follow-up of this run has been applied to its target."""
+
+    kind: Kind
+    key: Key
+
+
+@dataclass(slots=True)
+class AttachRequest(Input):
+    """A start that found this run and uses it, with its on-conflict options."""
+
+    request: StartWorkflowExecutionRequest
