@@ -185,6 +185,10 @@ class Dynamic:
     # Lives of workflows.
     workflow_id_reuse_minimal_interval_s: float = _key("history.workflowIdReuseMinimalInterval", 1.0)
     """A run younger than this is not terminated for a new start; a run that continues as new sooner gets a backoff."""
+    enable_workflow_id_reuse_start_time_validation: bool = _key(
+        "history.enableWorkflowIdReuseStartTimeValidation", False
+    )
+    """Refuse to use a workflow id again within `workflow_id_reuse_minimal_interval_s` of its last start."""
     enable_cross_namespace_commands: bool = _key("system.enableCrossNamespaceCommands", False)
     """Commands may name another namespace."""
     disallow_query: bool = _key("system.disallowQuery", False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes
-from temporalio.api.common.v1 import Payload, Payloads, RetryPolicy
+from temporalio.api.common.v1 import Payloads, RetryPolicy
 from temporalio.api.enums.v1 import EventType, RetryState, TimeoutType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
@@ -18,6 +18,7 @@ from perdure.engine.apply import activity_due_ns
 from perdure.engine.execution import Activity, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
+from perdure.engine.payloads import json_payloads
 from perdure.engine.queues import activity_queue
 from perdure.engine.retry import activity_retry
 from perdure.engine.transition import Transition, illegal
@@ -168,7 +169,7 @@ def request_cancel(
     t.record(event)
     if activity is None or activity.started_ns:
         return event, False
-    details = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=f'"{NOT_STARTED}"'.encode())])
+    details = json_payloads(NOT_STARTED)
     _record_canceled(t, t.items(Kind.ACTIVITY).get(scheduled_event_id), details, identity)
     return event, True
 

@@ -205,11 +205,7 @@ class Cancel:
 def request_cancel(t: Transition, cancel: Cancel) -> None:
     """Ask the workflow to cancel. Asking again, or asking a closed one, succeeds and does nothing."""
     core = t.core
-    if not t.running:
-        if cancel.external is not None:
-            raise NotFound(COMPLETED_MESSAGE)
-        return
-    if core.cancel_requested:
+    if not t.running or core.cancel_requested:
         return
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
     a = event.workflow_execution_cancel_requested_event_attributes

@@ -1,0 +1,142 @@
+"""Deadlines: the pending items whose time comes.
+
+Storage has them all, in an index. Memory holds those of the next window, so a server with a million timers starts at
+once and stays small. A deadline in memory is only a hint: when it comes, the engine looks whether it still stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable
+
+from perdure.clock import Clock, Timer
+from perdure.engine.execution import Key
+from perdure.runtime.rows import engine_key
+from perdure.storage.base import DueItem, Storage
+
+log = logging.getLogger(__name__)
+
+WINDOW_NS = 60 * 1_000_000_000
+"""How far ahead deadlines are held in memory."""
+PAGE = 1_000
+MAX_AT_ONCE = 200
+"""Deadlines that are acted on before others get a turn."""
+RETRY_NS = 1_000_000_000
+"""After a failure to act on a deadline, when to try again."""
+
+Due = tuple[int, int, int, Key]
+"""(due, run key, kind, key)"""
+
+Act = Callable[[int, int, Key], Awaitable[None]]
+"""Given run key, kind and key; must not raise but for reasons that pass."""
+
+
+class Deadlines:
+    """Holds the near deadlines and calls `act` for each when it comes, in order of their times."""
+
+    def __init__(self, storage: Storage, clock: Clock, now_ns: Callable[[], int], act: Act) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._now_ns = now_ns
+        self._act = act
+        self._heap: list[tuple[int, int, int, str, Key]] = []
+        self._known: set[Due] = set()
+        self._horizon_ns = 0
+        self._alarm: Timer | None = None
+        self._alarm_ns = 0
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="deadlines")
+
+    async def stop(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def add(self, due_ns: int, run_key: int, kind: int, key: Key) -> None:
+        """A deadline was set, and is durable. Far ones are left to storage."""
+        if due_ns > self._horizon_ns:
+            return
+        due = (due_ns, run_key, kind, key)
+        if due in self._known:
+            return
+        self._known.add(due)
+        heapq.heappush(self._heap, (due_ns, run_key, kind, str(key), key))
+        self._arm(due_ns)
+
+    def _arm(self, due_ns: int) -> None:
+        if due_ns <= self._now_ns():
+            self._wake.set()
+        elif self._alarm is None or due_ns < self._alarm_ns:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_ns = due_ns
+            self._alarm = self._clock.call_at(due_ns, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._fire_due()
+                await self._extend()
+            except Exception:
+                log.exception("deadlines could not be handled; trying again in a second")
+                self._clock.call_at(self._now_ns() + RETRY_NS, self._wake.set)
+            if self._heap:
+                self._arm(self._heap[0][0])
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def _fire_due(self) -> None:
+        while self._heap and self._heap[0][0] <= self._now_ns():
+            batch = []
+            while self._heap and self._heap[0][0] <= self._now_ns() and len(batch) < MAX_AT_ONCE:
+                due_ns, run_key, kind, _, key = heapq.heappop(self._heap)
+                self._known.discard((due_ns, run_key, kind, key))
+                batch.append((due_ns, run_key, kind, key))
+            for due_ns, run_key, kind, key in batch:
+                await self._act_on(due_ns, run_key, kind, key)
+            await asyncio.sleep(0)
+
+    async def _act_on(self, due_ns: int, run_key: int, kind: int, key: Key) -> None:
+        try:
+            await self._act(run_key, kind, key)
+        except Exception:
+            log.exception("a deadline could not be acted on; trying again in a second")
+            again = (due_ns, run_key, kind, key)
+            self._clock.call_at(self._now_ns() + RETRY_NS, lambda: self._again(again))
+
+    def _again(self, due: Due) -> None:
+        due_ns, run_key, kind, key = due
+        if due not in self._known:
+            self._known.add(due)
+            heapq.heappush(self._heap, (due_ns, run_key, kind, str(key), key))
+            self._wake.set()
+
+    async def _extend(self) -> None:
+        """Read the deadlines of the next window, a page at a time, once the present one is nearly over."""
+        now_ns = self._now_ns()
+        if self._horizon_ns - now_ns > WINDOW_NS // 2:
+            return
+        after: DueItem | None = None
+        until_ns = now_ns + WINDOW_NS
+        # New deadlines inside the window are held from now on, so that none falls between the pages and the writes.
+        self._horizon_ns = until_ns
+        while True:
+            page = await self._storage.due(after, until_ns, PAGE)
+            for item in page:
+                self.add(item.due_ns, item.run_key, item.kind, engine_key(item.kind, item.key))
+            if len(page) < PAGE:
+                break
+            after = page[-1]
+            await self._fire_due()
+        self._clock.call_at(until_ns - WINDOW_NS // 2, self._wake.set)

@@ -1,0 +1,352 @@
+"""The executor: the one place that changes runs.
+
+A request finds its run (in memory or storage), the engine decides, and the decision joins the open batch, all without an
+await between the decision and the batch. The batch goes to storage when the writer is free, so that under load many
+requests share one sync. Replies, tasks and deadlines leave when their batch is durable: persist, then publish.
+
+What is in memory is a cache of what is durable, with two exceptions: a run with changes on their way to storage, and a
+run whose workflow task was started (`durable=False`: the start of a task is written with the next change of its run).
+Both are kept until storage has them.
+
+When a commit fails, every run that was touched since the last durable batch is dropped from memory, its callers are
+told UNAVAILABLE, and the next access loads what is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from perdure.clock import Clock, Ids
+from perdure.config import Dynamic
+from perdure.engine.decide import begin, decide
+from perdure.engine.inputs import Input
+from perdure.engine.machines.workflow import StartOptions
+from perdure.engine.transition import Decision, Environment, Transition
+from perdure.errors import NotFound, PerdureError, Unavailable
+from perdure.runtime import rows
+from perdure.runtime.namespaces import Namespace, Namespaces
+from perdure.runtime.run import Run
+from perdure.storage.base import Batch, CommitFailed, RunChange, Storage
+
+log = logging.getLogger(__name__)
+
+Publish = Callable[[Run, Decision], None]
+
+WORKFLOW_NOT_FOUND = "workflow not found for ID: {}"
+
+
+class _Group:
+    """One batch, the runs it touches and who waits for it."""
+
+    __slots__ = ("batch", "number", "published", "runs", "waiters")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.batch = Batch()
+        self.runs: set[Run] = set()
+        self.published: list[tuple[Run, Decision]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+
+
+class Executor:
+    """See the module's text. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        namespaces: Namespaces,
+        clock: Clock,
+        ids: Ids,
+        config: Dynamic,
+        *,
+        cache_bytes: int,
+        first_run_key: int,
+    ) -> None:
+        self.storage = storage
+        self.namespaces = namespaces
+        self.clock = clock
+        self.ids = ids
+        self.config = config
+        self.publish: Publish = lambda run, decision: None
+        self.forgotten: Callable[[Run], None] = lambda run: None
+        """Called for each run that a failed commit drops from memory."""
+        self._loop = asyncio.get_running_loop()
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
+        self._runs: OrderedDict[int, Run] = OrderedDict()
+        self._current: dict[tuple[str, str], int] = {}
+        self._last_run_key = first_run_key - 1
+        self._last_now_ns = 0
+        self._open = _Group(1)
+        self._flying: dict[int, _Group] = {}
+        self._durable = 0
+        self._flush_asked = False
+
+    # Time and environment.
+
+    def now_ns(self) -> int:
+        """Now, never earlier than it was: a wall clock that is set back does not turn history around."""
+        self._last_now_ns = max(self._last_now_ns, self.clock.now_ns())
+        return self._last_now_ns
+
+    def _environment(self, namespace: Namespace) -> Environment:
+        return Environment(
+            now_ns=self.now_ns(),
+            config=self.config,
+            ids=self.ids,
+            namespace=namespace,
+            find_namespace=self.namespaces.get,
+            search_attribute_rules=self.namespaces.rules,
+            new_run_key=self._new_run_key,
+        )
+
+    def _new_run_key(self) -> int:
+        self._last_run_key += 1
+        return self._last_run_key
+
+    # Finding runs.
+
+    async def find_current(self, namespace_id: str, workflow_id: str) -> Run | None:
+        """The newest run of a workflow id, open or closed."""
+        key = self._current.get((namespace_id, workflow_id))
+        if key is None:
+            stored = await self.storage.find_current(namespace_id, workflow_id)
+            key = self._current.get((namespace_id, workflow_id), stored)
+        return await self.by_key(key) if key is not None else None
+
+    async def find(self, namespace_id: str, workflow_id: str, run_id: str = "") -> Run:
+        """A run by its ids; without a run id the current one. Raises `NotFound`."""
+        if not run_id:
+            run = await self.find_current(namespace_id, workflow_id)
+            if run is None:
+                raise NotFound(WORKFLOW_NOT_FOUND.format(workflow_id))
+            return run
+        key = self._current.get((namespace_id, workflow_id))
+        if key is not None and (cached := self._runs.get(key)) is not None and cached.core.run_id == run_id:
+            return cached
+        return await self._find_run(namespace_id, workflow_id, run_id)
+
+    async def _find_run(self, namespace_id: str, workflow_id: str, run_id: str) -> Run:
+        for group in (self._open, *self._flying.values()):
+            for run in group.runs:
+                core = run.core
+                if core.run_id == run_id and core.workflow_id == workflow_id and core.namespace_id == namespace_id:
+                    return run
+        key = await self.storage.find_run(namespace_id, workflow_id, run_id)
+        run_or_none = await self.by_key(key) if key is not None else None
+        if run_or_none is None:
+            raise NotFound(WORKFLOW_NOT_FOUND.format(workflow_id))
+        return run_or_none
+
+    def cached(self, run_key: int) -> Run | None:
+        """The run if it is in memory."""
+        return self._runs.get(run_key)
+
+    async def by_key(self, run_key: int) -> Run | None:
+        """A run by its key; None if it is gone."""
+        run = self._runs.get(run_key)
+        if run is not None:
+            self._runs.move_to_end(run_key)
+            return run
+        stored = await self.storage.load_run(run_key)
+        run = self._runs.get(run_key)
+        if run is not None or stored is None:
+            return run
+        run = Run(rows.load(stored))
+        self._remember(run)
+        return run
+
+    def _remember(self, run: Run) -> None:
+        self._runs[run.run_key] = run
+        self._cached_bytes += run.size_bytes
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Forget the runs used longest ago, except those that storage does not have as they are."""
+        if self._cached_bytes <= self._cache_bytes:
+            return
+        for run_key in list(self._runs):
+            if self._cached_bytes <= self._cache_bytes:
+                return
+            run = self._runs[run_key]
+            if run.group <= self._durable and run.unwritten is None and not run.pinned:
+                self.forget(run)
+
+    def forget(self, run: Run) -> None:
+        """Drop a run from memory."""
+        if self._runs.pop(run.run_key, None) is None:
+            return
+        self._cached_bytes -= run.size_bytes
+        key = (run.core.namespace_id, run.core.workflow_id)
+        if self._current.get(key) == run.run_key:
+            del self._current[key]
+
+    # Changing runs.
+
+    def apply(self, run: Run, input: Input) -> Decision:
+        """Let an input act on a run, and put the result into the open batch. Raises what the engine refuses with.
+
+        The decision is not durable yet: `await settled(run)` before you answer for it.
+        """
+        namespace = self.namespaces.by_id(run.core.namespace_id)
+        t, decision = decide(run.execution, input, self._environment(namespace))
+        self._commit(t, decision)
+        return decision
+
+    def start(
+        self, namespace: Namespace, request: Any, options: StartOptions, *, before: Iterable[tuple[Run, Input]] = ()
+    ) -> Run:
+        """Begin a run that becomes the current one of its workflow id. `before` is applied in the same batch."""
+        for run, input in before:
+            self.apply(run, input)
+        t, decision = begin(self._new_run_key(), self._environment(namespace), request, options)
+        self._commit(t, decision)
+        return self._runs[decision.execution.run_key]
+
+    def _commit(self, t: Transition, decision: Decision) -> None:
+        t.commit()
+        self._write(decision)
+        for other in decision.also:
+            self._write(other)
+
+    def _write(self, decision: Decision) -> None:
+        execution = decision.execution
+        core = decision.core
+        if decision.created:
+            run = Run(execution)
+            self._remember(run)
+            self._current[core.namespace_id, core.workflow_id] = execution.run_key
+            self._open.batch.current[core.namespace_id, core.workflow_id] = execution.run_key
+        else:
+            run = self._runs[execution.run_key]
+        change = rows.run_change(decision)
+        grown = run.record(decision)
+        self._cached_bytes += grown
+        if run.unwritten is not None:
+            run.unwritten.fold(change)
+            change, run.unwritten = run.unwritten, None
+        if not decision.durable:
+            run.unwritten = change
+            self.publish(run, decision)
+            return
+        group = self._open
+        group.batch.add(change)
+        group.runs.add(run)
+        group.published.append((run, decision))
+        run.group = group.number
+        self._ask_flush()
+
+    def write(self, change: Callable[[Batch], None]) -> None:
+        """Put something that is no run's (a namespace, metadata) into the open batch."""
+        change(self._open.batch)
+        self._ask_flush()
+
+    def delete(self, run: Run, *, current: bool) -> None:
+        """Remove a run with all it has. `current` tells that it is the one its workflow id points to."""
+        key = (run.core.namespace_id, run.core.workflow_id)
+        run.unwritten = None
+        self._open.batch.add(RunChange(run.run_key, delete=True))
+        self._open.runs.add(run)
+        if current:
+            self._open.batch.current[key] = None
+            self._current.pop(key, None)
+        run.group = self._open.number
+        run.deleted = True
+        self._ask_flush()
+
+    # Batches.
+
+    def _ask_flush(self) -> None:
+        if not self._flush_asked and not self._flying:
+            self._flush_asked = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_asked = False
+        group = self._open
+        if self._flying or not (group.batch or group.waiters):
+            return
+        self._open = _Group(group.number + 1)
+        self._flying[group.number] = group
+        self.storage.submit(group.batch, lambda error: self._done(group, error))
+
+    def _done(self, group: _Group, error: BaseException | None) -> None:
+        """On the writer's thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._landed, group, error)
+        except RuntimeError:
+            log.debug("a batch landed after the event loop had closed")
+
+    def _landed(self, group: _Group, error: BaseException | None) -> None:
+        self._flying.pop(group.number, None)
+        if error is not None:
+            self._failed(group, error)
+            return
+        self._durable = group.number
+        for run, decision in group.published:
+            if not run.deleted:
+                self.publish(run, decision)
+        for run in group.runs:
+            if run.deleted:
+                self.forget(run)
+            run.wake()
+        for waiter in group.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._flush()
+
+    def _failed(self, group: _Group, error: BaseException) -> None:
+        """Give up all that is not durable, in one go."""
+        log.error("a commit failed; %d runs go back to their last durable state: %s", len(group.runs), error)
+        open_group, self._open = self._open, _Group(self._open.number + 1)
+        told = Unavailable(f"The change could not be stored, nothing of it was kept; please retry: {error}")
+        for lost in (group, open_group):
+            for key in lost.batch.current:
+                self._current.pop(key, None)
+            for run in lost.runs:
+                self.forget(run)
+                run.lose()
+                self.forgotten(run)
+            for waiter in lost.waiters:
+                if not waiter.done():
+                    waiter.set_exception(told)
+        if isinstance(error, CommitFailed):
+            self.storage.resume(error)
+
+    async def settled(self, run: Run) -> None:
+        """Wait until all that memory shows of the run (the unwritten start of a task aside) is durable."""
+        if run.lost:
+            raise Unavailable("The change could not be stored; please retry.")
+        await self._settled(run.group)
+
+    async def flushed(self) -> None:
+        """Wait until everything in the open batch is durable."""
+        self._ask_flush()
+        await self._settled(self._open.number)
+
+    async def _settled(self, number: int) -> None:
+        if number <= self._durable:
+            return
+        group = self._flying.get(number)
+        if group is None:
+            if self._open.number != number:
+                raise Unavailable("The change could not be stored; please retry.")
+            group = self._open
+        waiter = self._loop.create_future()
+        group.waiters.append(waiter)
+        await waiter
+
+    def is_durable(self, run: Run) -> bool:
+        return run.group <= self._durable
+
+    async def close(self) -> None:
+        """Write what is open, and wait for it."""
+        while self._open.batch or self._flying:
+            try:
+                await self.flushed()
+            except PerdureError:
+                return

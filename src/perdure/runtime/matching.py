@@ -1,0 +1,288 @@
+"""Matching: tasks meet the workers that poll for them.
+
+A task that is ready is a pending item with a queue, and storage has it. Memory holds the head of each queue that
+somebody polls, in order, and the polls that wait. A task in memory is only a hint: when it is handed out, the engine
+looks whether it is still there. So nothing is lost when memory is, and nothing is handed out twice.
+
+A sticky queue whose worker has not polled for a while gives its tasks to the normal queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from perdure.clock import Clock
+from perdure.engine.execution import Key
+from perdure.runtime.rows import engine_key
+from perdure.storage.base import Storage
+
+log = logging.getLogger(__name__)
+
+MAX_IN_MEMORY = 5_000
+"""Tasks of one queue in memory; those beyond stay in storage until the head is served."""
+PAGE = 1_000
+
+Task = tuple[int, int, int, Key]
+"""(order, run key, kind, key)"""
+
+
+@dataclass(slots=True, eq=False)
+class Poll:
+    """One worker's poll. `take(task)` tries to start a task for it and answers whether the poll was served."""
+
+    identity: str
+    take: Callable[[Task], Awaitable[bool]]
+    take_query: Callable[[Any], bool] | None = None
+    sticky: bool = False
+    details: Any = None
+    canceled: bool = False
+    busy: bool = False
+
+
+@dataclass(slots=True)
+class Poller:
+    """Who polled a queue, and when last."""
+
+    identity: str
+    last_access_ns: int
+    details: Any = None
+
+
+@dataclass(slots=True, eq=False)
+class Queue:
+    """See the module's text. `loaded` tells that memory holds the head of the queue."""
+
+    name: str
+    tasks: list[tuple[int, int, int, str, Key]] = field(default_factory=list)
+    known: set[Task] = field(default_factory=set)
+    polls: deque[Poll] = field(default_factory=deque)
+    queries: deque[Any] = field(default_factory=deque)
+    pollers: dict[str, Poller] = field(default_factory=dict)
+    last_poll_ns: int = 0
+    loaded: bool = False
+    loading: bool = False
+    more: bool = False
+
+
+class Matching:
+    """All task queues of the server."""
+
+    def __init__(self, storage: Storage, clock: Clock, *, sticky_window_s: float, poller_ttl_s: float) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._sticky_window_ns = int(sticky_window_s * 1e9)
+        self._poller_ttl_ns = int(poller_ttl_s * 1e9)
+        self._queues: dict[str, Queue] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    def queue(self, name: str) -> Queue:
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = Queue(name)
+        return queue
+
+    def find(self, name: str) -> Queue | None:
+        return self._queues.get(name)
+
+    # Tasks.
+
+    def add(self, name: str, order: int, run_key: int, kind: int, key: Key, *, normal: str = "") -> None:
+        """A task became ready, and is durable. `normal` is where it goes if it is sticky and its worker is away."""
+        if normal and not self.is_polled(name):
+            name = normal
+        queue = self.queue(name)
+        task = (order, run_key, kind, key)
+        if not (queue.loaded or queue.loading) or task in queue.known:
+            return
+        if len(queue.tasks) >= MAX_IN_MEMORY:
+            queue.more = True
+            return
+        self._push(queue, task)
+        self._match(queue)
+
+    def _push(self, queue: Queue, task: Task) -> None:
+        order, run_key, kind, key = task
+        queue.known.add(task)
+        heapq.heappush(queue.tasks, (order, run_key, kind, str(key), key))
+
+    def is_polled(self, name: str) -> bool:
+        """Whether a worker polls the queue, or did within the sticky window."""
+        queue = self._queues.get(name)
+        if queue is None:
+            return False
+        return bool(queue.polls) or self._clock.now_ns() - queue.last_poll_ns < self._sticky_window_ns
+
+    def has_pollers(self, name: str, within_s: float) -> bool:
+        queue = self._queues.get(name)
+        if queue is None:
+            return False
+        return bool(queue.polls) or self._clock.now_ns() - queue.last_poll_ns < int(within_s * 1e9)
+
+    # Polls.
+
+    def poll(self, name: str, poll: Poll) -> None:
+        """A worker waits for a task of the queue. It is served through `poll.take`, or withdrawn with `withdraw`."""
+        queue = self.queue(name)
+        now_ns = self._clock.now_ns()
+        queue.last_poll_ns = now_ns
+        queue.pollers[poll.identity] = Poller(poll.identity, now_ns, poll.details)
+        queue.polls.append(poll)
+        if not queue.loaded and not queue.loading:
+            self._spawn(self._load(queue))
+        self._match(queue)
+
+    def withdraw(self, name: str, poll: Poll) -> None:
+        """The poll has ended without a task."""
+        poll.canceled = True
+        queue = self._queues.get(name)
+        if queue is not None and poll in queue.polls:
+            queue.polls.remove(poll)
+            # A poll that waited until its end was there all the time.
+            queue.last_poll_ns = self._clock.now_ns()
+
+    def pollers(self, name: str) -> list[Poller]:
+        """Who polled the queue lately."""
+        queue = self._queues.get(name)
+        if queue is None:
+            return []
+        oldest_ns = self._clock.now_ns() - self._poller_ttl_ns
+        queue.pollers = {k: p for k, p in queue.pollers.items() if p.last_access_ns >= oldest_ns}
+        return list(queue.pollers.values())
+
+    def abandon(self, name: str) -> None:
+        """The worker of a sticky queue is gone: what comes for it goes to the normal queue from now on."""
+        queue = self._queues.get(name)
+        if queue is not None:
+            queue.last_poll_ns = 0
+
+    # Queries.
+
+    def add_query(self, name: str, query: Any) -> None:
+        """A query that a worker of the queue shall answer. It lives in memory only."""
+        queue = self.queue(name)
+        queue.queries.append(query)
+        self._match(queue)
+
+    def withdraw_query(self, name: str, query: Any) -> None:
+        queue = self._queues.get(name)
+        if queue is not None and query in queue.queries:
+            queue.queries.remove(query)
+
+    # Matching.
+
+    def _match(self, queue: Queue) -> None:
+        while queue.polls and not self._stopped:
+            if queue.queries and self._serve_query(queue):
+                continue
+            if not queue.tasks:
+                if queue.more and not queue.loading:
+                    queue.more = False
+                    self._spawn(self._load(queue))
+                return
+            poll = queue.polls.popleft()
+            if poll.canceled:
+                continue
+            order, run_key, kind, _, key = heapq.heappop(queue.tasks)
+            task = (order, run_key, kind, key)
+            queue.known.discard(task)
+            self._hand_out(queue, poll, task)
+
+    def _serve_query(self, queue: Queue) -> bool:
+        """Whether a poll took a query, or a query was over."""
+        for poll in list(queue.polls):
+            if poll.take_query is not None and not poll.canceled:
+                queue.polls.remove(poll)
+                if not poll.take_query(queue.queries[0]):
+                    return True
+                queue.queries.popleft()
+                return True
+        return False
+
+    def _hand_out(self, queue: Queue, poll: Poll, task: Task) -> None:
+        """Start the task for the poll: at once when its run is in memory, else as soon as it is."""
+        coroutine = poll.take(task)
+        iterator = coroutine.__await__()
+        try:
+            waiting = next(iterator)
+        except StopIteration as stop:
+            self._handed_out(queue, poll, task, stop.value)
+            return
+        except Exception:
+            log.exception("a task of queue %s could not be handed out", queue.name)
+            self._handed_out(queue, poll, task, False)
+            return
+        self._spawn(self._finish(queue, poll, task, iterator, waiting))
+
+    async def _finish(self, queue: Queue, poll: Poll, task: Task, iterator: Any, waiting: Any) -> None:
+        try:
+            served = await _Resumed(iterator, waiting)
+        except Exception:
+            log.exception("a task of queue %s could not be handed out", queue.name)
+            served = False
+        self._handed_out(queue, poll, task, served)
+        self._match(queue)
+
+    def _handed_out(self, queue: Queue, poll: Poll, task: Task, served: bool) -> None:
+        if not served and not poll.canceled:
+            queue.polls.appendleft(poll)
+
+    async def _load(self, queue: Queue) -> None:
+        """Read the head of the queue from storage."""
+        queue.loading = True
+        try:
+            page = await self._storage.ready(queue.name, None, MAX_IN_MEMORY)
+            for item in page:
+                task = (item.order, item.run_key, item.kind, engine_key(item.kind, item.key))
+                if task not in queue.known:
+                    self._push(queue, task)
+            queue.more = queue.more or len(page) == MAX_IN_MEMORY
+            queue.loaded = True
+        except Exception:
+            log.exception("the tasks of queue %s could not be read; trying again at the next poll", queue.name)
+        finally:
+            queue.loading = False
+        self._match(queue)
+
+    def requeue(self, name: str, task: Task) -> None:
+        """A task that was taken could not be delivered: offer it again."""
+        queue = self.queue(name)
+        if queue.loaded and task not in queue.known:
+            self._push(queue, task)
+            self._match(queue)
+
+    def stop(self) -> list[Poll]:
+        """End matching. Returns the polls that still wait, to be answered empty."""
+        self._stopped = True
+        waiting = [poll for queue in self._queues.values() for poll in queue.polls]
+        for queue in self._queues.values():
+            queue.polls.clear()
+        return waiting
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+class _Resumed:
+    """Awaits the rest of a coroutine that was begun by hand and has yielded `waiting` once."""
+
+    def __init__(self, iterator: Any, waiting: Any) -> None:
+        self._iterator = iterator
+        self._waiting = waiting
+
+    def __await__(self) -> Any:
+        value = self._waiting
+        while True:
+            try:
+                sent = yield value
+                value = self._iterator.send(sent)
+            except StopIteration as stop:
+                return stop.value

@@ -1,0 +1,123 @@
+"""The namespaces of this server, all in memory: few, read by every request, seldom changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import NamespaceState
+
+from perdure.errors import InvalidArgument, NamespaceNotFound
+from perdure.storage.base import Batch, NamespaceRow, Storage
+
+if TYPE_CHECKING:
+    from perdure.runtime.executor import Executor
+
+DAY_NS = 24 * 3600 * 1_000_000_000
+SYSTEM_NAMESPACE = "temporal-system"
+SYSTEM_NAMESPACE_ID = "32049b68-7872-4094-8e63-d0dd59896a83"
+
+
+class Namespace(msgspec.Struct, kw_only=True):
+    """A namespace. `state` is a number of `NamespaceState`; `custom_search_attributes` maps names to numbers of
+    `IndexedValueType`. `deleted_ns` is set once its deletion was asked for."""
+
+    id: str
+    name: str
+    state: int = int(NamespaceState.NAMESPACE_STATE_REGISTERED)
+    description: str = ""
+    owner_email: str = ""
+    data: dict[str, str] = {}
+    retention_ns: int = DAY_NS
+    custom_search_attributes: dict[str, int] = {}
+    search_attribute_aliases: dict[str, str] = {}
+    bad_binaries: bytes = b""
+    is_global: bool = False
+    created_ns: int = 0
+    deleted_ns: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Namespace)
+
+
+class SearchAttributeRules:
+    """Whether search attributes exist in a namespace and have values of their type."""
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
+
+    def check_names(self, fields: Mapping[str, Payload], namespace: str) -> None:
+        known = self._namespaces.get(namespace).custom_search_attributes
+        for name in fields:
+            if name not in known:
+                raise InvalidArgument(f"Namespace {namespace} has no mapping defined for search attribute {name}")
+
+    def check_values(self, fields: Mapping[str, Payload], namespace: str) -> None: ...
+
+
+class Namespaces:
+    """See the module's text. Changes go through the executor's batch, so that they are durable before they are told."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Namespace] = {}
+        self._by_name: dict[str, Namespace] = {}
+        self.rules = SearchAttributeRules(self)
+
+    @classmethod
+    async def load(cls, storage: Storage) -> Namespaces:
+        namespaces = cls()
+        for row in await storage.namespaces():
+            namespaces._put(_decoder.decode(row.blob))
+        return namespaces
+
+    def _put(self, namespace: Namespace) -> None:
+        old = self._by_id.get(namespace.id)
+        if old is not None:
+            self._by_name.pop(old.name, None)
+        self._by_id[namespace.id] = namespace
+        self._by_name[namespace.name] = namespace
+
+    def get(self, name: str) -> Namespace:
+        """By name. Raises `NamespaceNotFound`."""
+        namespace = self._by_name.get(name)
+        if namespace is None:
+            raise NamespaceNotFound(name)
+        return namespace
+
+    def by_id(self, namespace_id: str) -> Namespace:
+        namespace = self._by_id.get(namespace_id)
+        if namespace is None:
+            raise NamespaceNotFound(namespace_id)
+        return namespace
+
+    def find(self, name: str) -> Namespace | None:
+        return self._by_name.get(name)
+
+    def __iter__(self) -> Iterator[Namespace]:
+        return iter(sorted(self._by_id.values(), key=lambda namespace: namespace.id))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def save(self, executor: Executor, namespace: Namespace) -> None:
+        """Add or replace a namespace. It counts at once; `await executor.flushed()` before you tell it."""
+        self._put(namespace)
+        row = NamespaceRow(namespace.id, namespace.name, _encoder.encode(namespace))
+
+        def change(batch: Batch) -> None:
+            batch.namespaces[namespace.id] = row
+
+        executor.write(change)
+
+    def remove(self, executor: Executor, namespace_id: str) -> None:
+        """Forget a namespace of which nothing is stored any more."""
+        namespace = self._by_id.pop(namespace_id)
+        self._by_name.pop(namespace.name, None)
+
+        def change(batch: Batch) -> None:
+            batch.namespaces[namespace_id] = None
+
+        executor.write(change)

@@ -1,0 +1,89 @@
+"""Between the engine's state and the rows that storage keeps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from temporalio.api.common.v1 import SearchAttributes
+
+from perdure.engine.execution import Core, Execution, Item, Key, Kind, decode_core, decode_item, encode
+from perdure.engine.transition import Decision
+from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
+from perdure.visibility.schema import plain_values
+
+NUMBERED = frozenset({Kind.ACTIVITY, Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.BUFFERED_EVENT})
+"""Kinds whose keys are numbers; stored with leading zeros so that they sort as such."""
+
+_WIDTH = 12
+
+
+def stored_key(key: Key) -> str:
+    return f"{key:0{_WIDTH}d}" if isinstance(key, int) else key
+
+
+def engine_key(kind: int, key: str) -> Key:
+    return int(key) if kind in NUMBERED else key
+
+
+def run_change(decision: Decision) -> RunChange:
+    """What has to be written for a decision."""
+    core = decision.core
+    execution = decision.execution
+    return RunChange(
+        run_key=execution.run_key,
+        insert=RunIdentity(core.namespace_id, core.workflow_id, core.run_id) if decision.created else None,
+        core=encode(core),
+        history=[HistoryBatch(*batch) for batch in decision.history],
+        pending={
+            (int(kind), stored_key(key)): _row(item) if item is not None else None
+            for kind, key, item in decision.changes
+        },
+        visibility=visibility_row(core) if decision.visibility else None,
+    )
+
+
+def _row(item: Item) -> PendingRow:
+    return PendingRow(item.due_ns, item.queue, item.order, encode(item))
+
+
+def load(stored: StoredRun) -> Execution:
+    """A run as it was last written."""
+    execution = Execution(stored.run_key, decode_core(stored.core))
+    for kind, key, row in stored.pending:
+        execution.pending[Kind(kind)][engine_key(kind, key)] = decode_item(kind, row.blob)
+    return execution
+
+
+def visibility_row(core: Core) -> VisibilityRow:
+    """What listings show of a run."""
+    closed = core.close_ns > 0
+    return VisibilityRow(
+        namespace_id=core.namespace_id,
+        workflow_id=core.workflow_id,
+        run_id=core.run_id,
+        workflow_type=core.workflow_type,
+        task_queue=core.task_queue,
+        status=core.status,
+        start_time=core.start_ns,
+        execution_time=core.execution_ns,
+        root_workflow_id=core.root_workflow_id,
+        root_run_id=core.root_run_id,
+        close_time=core.close_ns if closed else None,
+        history_length=core.next_event_id - 1 if closed else None,
+        history_size_bytes=core.history_size_bytes if closed else None,
+        execution_duration=core.close_ns - core.execution_ns if closed else None,
+        state_transition_count=core.state_transition_count if closed else None,
+        parent_workflow_id=core.parent_workflow_id or None,
+        parent_run_id=core.parent_run_id or None,
+        search_attributes=_plain(core.search_attributes),
+        memo=core.memo or None,
+        attributes=core.search_attributes or None,
+    )
+
+
+def _plain(serialized: bytes) -> str | None:
+    if not serialized:
+        return None
+    values: dict[str, Any] = plain_values(SearchAttributes.FromString(serialized))
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False) if values else None

@@ -1,0 +1,128 @@
+"""A run in memory: its execution, the newest part of its history, and who waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from perdure.engine.execution import Core, Execution
+from perdure.engine.transition import Decision
+from perdure.storage.base import RunChange
+
+if TYPE_CHECKING:
+    from perdure.runtime.session import Session
+
+BASE_BYTES = 2_500
+"""What a cached run costs without its pending items and history, roughly."""
+ITEM_BYTES = 900
+MAX_TAIL_BYTES = 64 * 1024
+"""A longer tail is cut to its newest batch that is needed; the rest is read from storage."""
+
+
+class Run:
+    """See the module's text. Owned by the executor.
+
+    `tail` holds the newest batches of history, (first event id, serialized events); it reaches back to
+    `tail_first_event_id`. `group` is the number of the last batch of commits that holds a change of the run.
+    `unwritten` is the start of a workflow task that will be written with the run's next change.
+    """
+
+    __slots__ = (
+        "_waiting",
+        "deleted",
+        "execution",
+        "group",
+        "lost",
+        "session",
+        "size_bytes",
+        "tail",
+        "tail_bytes",
+        "tail_first_event_id",
+        "unwritten",
+    )
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.group = 0
+        self.unwritten: RunChange | None = None
+        self.tail: list[tuple[int, bytes]] = []
+        self.tail_first_event_id = execution.core.next_event_id
+        self.tail_bytes = 0
+        self.deleted = False
+        self.lost = False
+        self.session: Session | None = None
+        self._waiting: list[Callable[[], None]] = []
+        items = sum(len(items) for items in execution.pending.values())
+        self.size_bytes = BASE_BYTES + items * ITEM_BYTES
+
+    @property
+    def run_key(self) -> int:
+        return self.execution.run_key
+
+    @property
+    def core(self) -> Core:
+        return self.execution.core
+
+    @property
+    def pinned(self) -> bool:
+        """Whether somebody waits for the run, so that it has to stay in memory."""
+        return bool(self._waiting) or self.session is not None
+
+    def record(self, decision: Decision) -> int:
+        """Take note of a decision's history. Returns by how many bytes the run has grown."""
+        items = sum(len(items) for items in self.execution.pending.values())
+        grown = BASE_BYTES + items * ITEM_BYTES + self.tail_bytes - self.size_bytes
+        for first_event_id, data in decision.history:
+            if not self.tail:
+                self.tail_first_event_id = first_event_id
+            self.tail.append((first_event_id, data))
+            self.tail_bytes += len(data)
+            grown += len(data)
+        grown -= self._trim()
+        self.size_bytes += grown
+        return grown
+
+    def _trim(self) -> int:
+        """Cut what a sticky worker does not need any more, once the tail has become long."""
+        if self.tail_bytes <= MAX_TAIL_BYTES or self.unwritten is not None:
+            return 0
+        needed = self.core.previous_started_event_id + 1
+        cut = 0
+        while len(self.tail) > 1 and self.tail[1][0] <= needed:
+            _, data = self.tail.pop(0)
+            cut += len(data)
+        self.tail_first_event_id = self.tail[0][0]
+        self.tail_bytes -= cut
+        return cut
+
+    def tail_from(self, event_id: int) -> list[tuple[int, bytes]] | None:
+        """The batches from the one that begins at or before `event_id`; None if the tail does not reach back so far."""
+        if event_id < self.tail_first_event_id:
+            return None
+        start = len(self.tail)
+        while start > 0 and self.tail[start - 1][0] >= event_id:
+            start -= 1
+        if start > 0 and (start == len(self.tail) or self.tail[start][0] > event_id):
+            start -= 1
+        return self.tail[start:]
+
+    # Waiting for the run to change.
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back each time a change of the run is durable, or is lost. Returns what ends that."""
+        self._waiting.append(callback)
+
+        def stop() -> None:
+            if callback in self._waiting:
+                self._waiting.remove(callback)
+
+        return stop
+
+    def wake(self) -> None:
+        for callback in list(self._waiting):
+            callback()
+
+    def lose(self) -> None:
+        """Storage refused the run's last changes: this object is no longer the run."""
+        self.lost = True
+        self.wake()
