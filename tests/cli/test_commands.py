@@ -156,7 +156,7 @@ def test_readiness_names_the_address_and_the_file(tmp_path):
 
 def test_the_command_itself_loads_neither_server_nor_rich():
     code = "import sys, perdure.cli, perdure.cli.up, perdure.cli.start_dev; print(*sys.modules)"
-    loaded = set(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    )
+    result = python("-c", code)
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stdout.split())
     assert not loaded & {"temporalio", "grpc", "apsw", "rich", "asyncio", "perdure.server", "google.protobuf"}
