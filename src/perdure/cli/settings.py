@@ -45,9 +45,9 @@ def load(
     config = config or environ.get(CONFIG_VARIABLE)
     variables, warnings = _environment(environ)
     layers = [
-        _read_all(_toml(Path(config)), f"{config}: ") if config else {},
-        _read_all(variables, "environment: "),
-        _read_all({name: value for name, value in (flags or {}).items() if _given(value)}, "--"),
+        _read_all(_toml(Path(config)), lambda name: f"{config}: {name}") if config else {},
+        _read_all(variables, _variable),
+        _read_all({name: value for name, value in (flags or {}).items() if _given(value)}, lambda name: f"--{name}"),
     ]
     chosen: dict[str, Any] = {}
     pairs: Pairs = []
@@ -60,6 +60,10 @@ def load(
         warnings.append(f"These dynamic configuration keys mean nothing here and are ignored: {', '.join(unknown)}.")
     settings = Settings(db=None if db is MEMORY else db, dynamic=dynamic, **chosen)
     return settings, warnings
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper().replace("-", "_")
 
 
 def _given(value: object) -> bool:
@@ -93,17 +97,20 @@ def _toml(file: Path) -> dict[str, object]:
         raise StartupError(f"The configuration file {file} is not valid TOML: {error}.") from error
 
 
-def _read_all(raw: Mapping[str, object], source: str) -> dict[str, Any]:
-    """Typed values by field of `Settings`; dynamic configuration checked already, as pairs under `dynamic`."""
+def _read_all(raw: Mapping[str, object], called: Callable[[str], str]) -> dict[str, Any]:
+    """Typed values by field of `Settings`; dynamic configuration checked already, as pairs under `dynamic`.
+
+    `called` is what a setting is called in this source.
+    """
     typed: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in _READERS:
             hint = difflib.get_close_matches(name, _READERS, 1)
-            raise StartupError(f"{source}{name} is not a setting{f'; did you mean {hint[0]}?' if hint else '.'}")
+            raise StartupError(f"{called(name)} is not a setting{f'; did you mean {hint[0]}?' if hint else '.'}")
         field, read = _READERS[name]
-        result = read(value, source + name)
+        result = read(value, called(name))
         if field == "db" and typed.get("db") and result:
-            raise StartupError(f"{source}{name}: give either db or memory, not both.")
+            raise StartupError(f"{called(name)}: give either db or memory, not both.")
         typed[field] = typed.get(field) or result
     return typed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,7 @@ from perdure import __version__
 from perdure.cli import settings as sources
 from perdure.cli import warn
 from perdure.config import LOG_FORMATS, LOG_LEVELS, TRANSPORTS, Settings
+from perdure.errors import StartupError
 
 
 @click.command(epilog="Example: perdure up --db orders.db --namespace orders --port 7233")
@@ -39,7 +41,16 @@ def up(config: str | None, as_json: bool, **flags: object) -> None:
     settings, warnings = sources.load(given, os.environ, config)
     for sentence in warnings:
         warn(sentence)
+    if settings.db == sources.default_db_path():
+        _make_directory(settings.db.parent)
     _serve(settings, as_json)
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"Can't make {directory} ({error.strerror}): give a path with --db, or --memory.") from error
 
 
 def _serve(settings: Settings, as_json: bool) -> None:

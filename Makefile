@@ -1,0 +1,62 @@
+# Every job of the repository. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test lint format types bench parity sweep wheel docs clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Perdure needs Python 3.11 or newer: make setup PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP)  ## Make .venv with everything that development needs
+
+demo: $(STAMP)  ## Run 200 orders through two server crashes and a worker crash
+	$(BIN)/python -m examples.orders.demo
+
+test: $(STAMP)  ## Run the tests
+	$(PYTEST) -q
+
+lint: $(STAMP)  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## Put style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)  ## Check types
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## Measure speed, next to the reference server when REFERENCE=host:port is given
+	$(BIN)/python -m bench
+
+parity: $(STAMP)  ## Compare with the reference server at REFERENCE=host:port
+	@test -n "$(REFERENCE)" || { echo "make parity needs REFERENCE=host:port of a running Temporal server."; exit 1; }
+	REFERENCE=$(REFERENCE) $(PYTEST) -q tests/conformance
+
+sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
+	SWEEP=full $(PYTEST) -q --timeout=0 tests/acceptance tests/simulation
+
+wheel: $(STAMP)  ## Build the wheel and try it in an empty environment
+	rm -rf dist build/wheel-venv
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build && wheel-venv/bin/perdure version
+	cd build && wheel-venv/bin/python -c 'import perdure, perdure.config, perdure.cli; print("imports", perdure.__version__)'
+
+docs: $(STAMP)  ## Write docs/API.md and the tables of docs/OPERATIONS.md from the code
+	$(BIN)/python -m docs.generate
+
+clean:  ## Remove what was built; .venv too
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,134 @@
+"""Clocks run callbacks when they are due, in order; ids are UUIDs."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from perdure import clock as clock_module
+from perdure.clock import SECOND_NS, ManualClock, RandomIds, RealClock, SeededIds
+
+
+def test_time_stands_still_until_it_is_moved():
+    clock = ManualClock(5)
+    assert clock.now_ns() == 5
+    clock.advance(10)
+    assert clock.now_ns() == 15
+
+
+def test_callbacks_run_in_order_of_due_time_then_of_arrival_each_at_its_own_time():
+    clock, seen = ManualClock(0), []
+    for due_ns, name in ((30, "c"), (10, "a"), (30, "d"), (20, "b"), (99, "later")):
+        clock.call_at(due_ns, lambda name=name: seen.append((name, clock.now_ns())))
+    clock.advance(50)
+    assert seen == [("a", 10), ("b", 20), ("c", 30), ("d", 30)]
+    assert clock.now_ns() == 50
+    assert clock.next_due_ns() == 99
+
+
+def test_a_callback_may_schedule_more_within_the_same_advance():
+    clock, seen = ManualClock(0), []
+    clock.call_at(10, lambda: clock.call_at(15, lambda: seen.append(clock.now_ns())))
+    clock.advance(20)
+    assert seen == [15]
+
+
+def test_what_is_overdue_never_turns_time_back():
+    clock, seen = ManualClock(100), []
+    clock.call_at(1, lambda: seen.append(clock.now_ns()))
+    clock.advance(0)
+    assert seen == [100]
+
+
+def test_a_cancelled_callback_does_not_run_and_is_not_waited_for():
+    clock, seen = ManualClock(0), []
+    timer = clock.call_at(10, lambda: seen.append("cancelled"))
+    clock.call_at(20, lambda: seen.append("kept"))
+    timer.cancel()
+    timer.cancel()
+    assert clock.next_due_ns() == 20
+    clock.advance(30)
+    assert seen == ["kept"]
+
+
+class _WallClock(RealClock):
+    """A wall clock that a test sets."""
+
+    wall_ns = 1_000 * SECOND_NS
+
+    def now_ns(self) -> int:
+        return self.wall_ns
+
+
+async def test_the_real_clock_runs_what_is_due_in_order_on_the_loop():
+    clock, seen, done = RealClock(), [], asyncio.Event()
+    now_ns = clock.now_ns()
+    clock.call_at(now_ns + 2_000_000, done.set)
+    clock.call_at(now_ns + 1_000_000, lambda: seen.append("soon"))
+    clock.call_at(now_ns - 1, lambda: seen.append("overdue"))
+    assert seen == [], "never inside call_at"
+    await done.wait()
+    assert seen == ["overdue", "soon"]
+
+
+async def test_a_wall_clock_that_is_set_forward_is_noticed(monkeypatch):
+    monkeypatch.setattr(clock_module, "RECHECK_S", 0.001)
+    clock, done = _WallClock(), asyncio.Event()
+    clock.call_at(clock.wall_ns + 3600 * SECOND_NS, done.set)
+    clock.wall_ns += 3601 * SECOND_NS
+    await done.wait()
+
+
+async def test_a_wall_clock_that_is_set_back_makes_nothing_early(monkeypatch):
+    monkeypatch.setattr(clock_module, "RECHECK_S", 0.001)
+    clock, seen = _WallClock(), []
+    clock.call_at(clock.wall_ns + 1_000_000, lambda: seen.append(clock.now_ns()))
+    due_ns = clock.wall_ns + 1_000_000
+    clock.wall_ns -= SECOND_NS
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+    assert seen == []
+    clock.wall_ns += 2 * SECOND_NS
+    while not seen:
+        await asyncio.sleep(0)
+    assert seen[0] >= due_ns
+
+
+async def test_thousands_overdue_leave_the_loop_room_to_answer():
+    clock, order, total = RealClock(), [], 5 * clock_module.CALLBACKS_PER_TURN
+    for number in range(total):
+        clock.call_at(0, lambda number=number: order.append(number))
+    await asyncio.sleep(0)
+    while not order:
+        await asyncio.sleep(0)
+    assert len(order) < total, "a turn of the loop in between"
+    while len(order) < total:
+        await asyncio.sleep(0)
+    assert order == list(range(total))
+
+
+async def test_a_failing_callback_does_not_stop_the_clock():
+    loop, errors = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    clock, done = RealClock(), asyncio.Event()
+    clock.call_at(0, lambda: 1 // 0)
+    clock.call_at(1, done.set)
+    await done.wait()
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize("ids", [RandomIds(), SeededIds(1)], ids=["random", "seeded"])
+def test_ids_are_version_4_uuids_and_do_not_repeat(ids):
+    made = [ids.uuid() for _ in range(1000)]
+    assert len(set(made)) == 1000
+    for text in made:
+        parsed = uuid.UUID(text)
+        assert str(parsed) == text
+        assert (parsed.version, parsed.variant) == (4, uuid.RFC_4122)
+    assert all(0 <= ids.random() < 1 for _ in range(100))
+
+
+def test_a_seed_decides_everything():
+    one, same, other = SeededIds(7), SeededIds(7), SeededIds(8)
+    assert [one.uuid(), one.random(), one.uuid()] == [same.uuid(), same.random(), same.uuid()]
+    assert one.uuid() != other.uuid()
