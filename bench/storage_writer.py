@@ -1,6 +1,6 @@
 """What the SQLite writer thread costs a one-activity workflow (20 rows in 5 transitions), by workflows in a batch.
 
-    PYTHONPATH=src python bench/storage_writer.py [workflows, default 3000]
+PYTHONPATH=src python bench/storage_writer.py [workflows, default 3000]
 """
 
 from __future__ import annotations
@@ -29,14 +29,10 @@ def transitions(run_key: int, now_ns: int) -> Iterator[RunChange]:
     task = PendingRow(None, "orders", now_ns, bytes(40))
     yield RunChange(run_key, identity, CORE, [HistoryBatch(1, bytes(350))], {(TASK, ""): task}, row)
     activity = PendingRow(now_ns + HOUR_NS, "orders", now_ns, bytes(300))
-    yield RunChange(
-        run_key, None, CORE, [HistoryBatch(3, bytes(350))], {(TASK, ""): None, (ACTIVITY, "5"): activity}
-    )
+    yield RunChange(run_key, None, CORE, [HistoryBatch(3, bytes(350))], {(TASK, ""): None, (ACTIVITY, "5"): activity})
     started = PendingRow(now_ns + HOUR_NS, None, 0, bytes(320))
     yield RunChange(run_key, pending={(ACTIVITY, "5"): started}, core=CORE)
-    yield RunChange(
-        run_key, None, CORE, [HistoryBatch(6, bytes(250))], {(ACTIVITY, "5"): None, (TASK, ""): task}
-    )
+    yield RunChange(run_key, None, CORE, [HistoryBatch(6, bytes(250))], {(ACTIVITY, "5"): None, (TASK, ""): task})
     retention = PendingRow(now_ns + 24 * HOUR_NS, None, 0, b"")
     closed = row._replace(status=2, close_time=now_ns, history_length=11, history_size_bytes=1000)
     pending = {(TASK, ""): None, (RETENTION, ""): retention}

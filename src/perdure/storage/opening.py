@@ -13,6 +13,7 @@ from pathlib import Path
 import apsw
 
 from perdure.errors import StartupError
+from perdure.storage import wal
 from perdure.storage.lock import FileLock
 from perdure.storage.queries import migrations
 
@@ -26,6 +27,8 @@ WAL_KEEP_BYTES = 32 * 1024 * 1024
 
 _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
+_PAGE_COUNT_AT = 28
+_ID_AT = 68
 
 
 def connect(location: str, vfs: str | None = None, *, read_only: bool = False) -> apsw.Connection:
@@ -52,22 +55,47 @@ def open_database(file: Path, vfs: str | None = None) -> tuple[FileLock, apsw.Co
         _check_place(file)
         lock = FileLock(file)
         try:
-            is_new = _check_header(file)
-            connection = connect(str(file), vfs)
-            try:
-                if is_new:
-                    _create(connection)
-                else:
-                    _check_content(connection, file)
-                connection.execute("PRAGMA journal_mode = WAL")
-                migrate(connection, file)
-            except BaseException:
-                connection.close()
-                raise
+            connection = _open_to_write(file, vfs)
         except BaseException:
             lock.release()
             raise
     return lock, connection
+
+
+def _open_to_write(file: Path, vfs: str | None) -> apsw.Connection:
+    is_new = _is_new(file)
+    connection = connect(str(file), vfs)
+    try:
+        # A log that we refuse must stay as it is, and the last connection to close would clear it.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        if is_new:
+            _create(connection)
+        else:
+            _check_content(connection, file)
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection, file)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(file: Path) -> apsw.Connection:
+    """A read-only connection to a file that passes the checks of `open_database`, in use by a server or not."""
+    if not file.exists():
+        raise StartupError(f"There is no file {file}.")
+    if _is_new(file):
+        raise StartupError(f"{file} is empty.")
+    # Where there is no log, a plain read-only connection would leave an empty one behind.
+    location = str(file) if _wal_of(file).exists() else f"{file.as_uri()}?immutable=1"
+    connection = connect(location, read_only=True)
+    try:
+        _check_content(connection, file)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def migrate(connection: apsw.Connection, file: Path | None) -> None:
@@ -110,10 +138,7 @@ def startup_errors(file: Path) -> Iterator[None]:
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
         raise StartupError(_no_access(file, error)) from error
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise StartupError(
-            f"The database {file} is damaged ({error}): restore a backup, "
-            f"or look at what is left of it with `perdure check {file}`."
-        ) from error
+        raise StartupError(_what_is_damaged(file, error)) from error
     except apsw.BusyError as error:
         raise StartupError(
             f"Another program holds the database {file} locked: close it there, then start again."
@@ -134,25 +159,34 @@ def _check_place(file: Path) -> None:
         raise StartupError(f"{file} is not a file: give the path of a file with --db.")
 
 
-def _check_header(file: Path) -> bool:
-    """Look at the first bytes without SQLite, which would say only "not a database". True when the file is new."""
-    try:
-        with file.open("rb") as stream:
-            header = stream.read(_HEADER_BYTES)
-    except FileNotFoundError:
-        return True
-    if not header:
-        return not wal_of(file).exists() or wal_of(file).stat().st_size == 0
+def _is_new(file: Path) -> bool:
+    # By its size alone: opening the file past SQLite and closing it again would drop the locks of this process.
+    return not file.exists() or (file.stat().st_size == 0 and not _has_log(file))
+
+
+def _has_log(file: Path) -> bool:
+    return _wal_of(file).exists() and _wal_of(file).stat().st_size > 0
+
+
+def _what_is_damaged(file: Path, error: Exception) -> str:
+    """A look at a file that SQLite has given up."""
+    with file.open("rb") as stream:
+        header = stream.read(_HEADER_BYTES)
+    is_ours = header[_ID_AT : _ID_AT + 4] == APPLICATION_ID.to_bytes(4, "big")
     if not header.startswith(_MAGIC):
-        if int.from_bytes(header[68:72], "big") == APPLICATION_ID or header.startswith(_MAGIC[:6]):
-            raise StartupError(f"The header of the database {file} is damaged: restore a backup of the file.")
-        raise StartupError(f"{file} is not a database: give another path with --db.")
-    if len(header) < _HEADER_BYTES:
-        raise StartupError(_truncated(file))
-    return False
+        if is_ours or header.startswith(_MAGIC[:6]):
+            return f"The header of the database {file} is damaged: restore a backup of the file."
+        return f"{file} is not a database: give another path with --db."
+    pages = int.from_bytes(header[_PAGE_COUNT_AT : _PAGE_COUNT_AT + 4], "big")
+    if len(header) < _HEADER_BYTES or (is_ours and file.stat().st_size < pages * PAGE_SIZE_BYTES):
+        return _truncated(file)
+    return (
+        f"The database {file} is damaged ({error}): restore a backup, "
+        f"or look at what is left of it with `perdure check {file}`."
+    )
 
 
-def wal_of(file: Path) -> Path:
+def _wal_of(file: Path) -> Path:
     return file.with_name(file.name + "-wal")
 
 
@@ -176,6 +210,29 @@ def _check_content(connection: apsw.Connection, file: Path) -> None:
             f"{file} was written by a newer Perdure (schema {version}, this one knows {SCHEMA_VERSION}): "
             "update Perdure, or give another path with --db."
         )
+    _check_log(connection, file)
+
+
+def _check_log(connection: apsw.Connection, file: Path) -> None:
+    """Refuse a log of which SQLite would leave acknowledged transactions out, and a file whose end is missing.
+
+    The end is in order when what the file lacks of it is in the log: a checkpoint may have been interrupted.
+    """
+    log = _wal_of(file)
+    if not _has_log(file):
+        return  # SQLite itself sees that a file without a log is too short
+    frames, _copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+    frames = max(frames, 0)
+    offset = wal.damaged_at(log, frames)
+    if offset is not None:
+        raise StartupError(
+            f"The write-ahead log {log} is damaged at byte {offset}, so acknowledged changes are missing: "
+            "restore a backup of both files, or move the log away to go on without those changes."
+        )
+    pages_there = file.stat().st_size // _pragma(connection, "page_size")
+    missing = set(range(pages_there + 1, _pragma(connection, "page_count") + 1))
+    if missing and missing - wal.pages_in(log, frames):
+        raise StartupError(_truncated(file))
 
 
 def _pragma(connection: apsw.Connection, name: str) -> int:

@@ -13,10 +13,10 @@ from perdure.storage.queries import queries
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_PAGES = 1000
+CHECKPOINT_PAGES = 2000
 """The write-ahead log is copied back into the file each time it has grown by this many pages (4 KiB each)."""
 
-CHECKPOINT_INSIST_PAGES = 8 * CHECKPOINT_PAGES
+CHECKPOINT_INSIST_PAGES = 4 * CHECKPOINT_PAGES
 """From here on a checkpoint waits for readers, which have kept the log from starting over."""
 
 PURGE_ROWS = 64
