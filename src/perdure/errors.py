@@ -29,7 +29,7 @@ class InvalidArgument(PerdureError):
 
 
 class QueryFailed(InvalidArgument):
-    """A worker answered a query with a failure. `failure` is the serialized `temporal.api.failure.v1.Failure`, if any."""
+    """A worker answered a query with a failure. `failure` is the serialized `temporal.api.failure.v1.Failure`."""
 
     def __init__(self, message: str, failure: bytes = b"") -> None:
         super().__init__(message)
