@@ -1,0 +1,1 @@
+"""Listings: the query language of list filters, its checker, and its compilation to SQL."""
