@@ -23,7 +23,7 @@ Scenario = Callable[[Driver], Awaitable[None]]
 
 
 def find() -> dict[str, Scenario]:
-    """All scenarios by `family/name`: the public coroutine functions of the modules in `scenarios`."""
+    """All scenarios by `family/name`: the public coroutine functions of the modules in `scenarios` and their TABLE."""
     found: dict[str, Scenario] = {}
     for module_info in pkgutil.iter_modules(scenarios.__path__):
         module = importlib.import_module(f"{scenarios.__name__}.{module_info.name}")
@@ -31,6 +31,8 @@ def find() -> dict[str, Scenario]:
             own = getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
             if own and inspect.iscoroutinefunction(function):
                 found[f"{module_info.name}/{name}"] = function
+        table: dict[str, Scenario] = getattr(module, "TABLE", {})
+        found.update({f"{module_info.name}/{name}": scenario for name, scenario in table.items()})
     return found
 
 
