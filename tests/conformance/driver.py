@@ -18,14 +18,13 @@ import grpc
 import grpc.aio
 import temporalio.api.command.v1 as command_pb
 import temporalio.api.enums.v1 as enums_pb
+import temporalio.api.errordetails.v1  # noqa: F401 (registers the typed details of errors)
 import temporalio.api.history.v1 as history_pb
 import temporalio.api.operatorservice.v1 as operator_pb
 import temporalio.api.workflowservice.v1 as service_pb
-import temporalio.api.errordetails.v1  # noqa: F401 (registers the typed details of errors)
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-
 from tests.conformance.messages import build, failure
 
 WORKFLOW_SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
@@ -288,7 +287,11 @@ class Driver:
 
         async def closed() -> bool:
             reply = await self.quietly("DescribeWorkflowExecution", execution=execution or self.workflow_id)
-            return bool(reply) and reply.workflow_execution_info.status != enums_pb.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+            return (
+                bool(reply)
+                and reply.workflow_execution_info.status
+                != enums_pb.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+            )
 
         await self.until(closed)
 
@@ -380,9 +383,7 @@ async def prepare(address: str) -> None:
 
         await d.until(answers)
         await d.quietly("AddSearchAttributes", namespace=NAMESPACE, search_attributes=_attribute_types())
-        await d.quietly(
-            "RegisterNamespace", namespace=OTHER_NAMESPACE, workflow_execution_retention_period=24 * 3600
-        )
+        await d.quietly("RegisterNamespace", namespace=OTHER_NAMESPACE, workflow_execution_retention_period=24 * 3600)
 
         async def ready() -> bool:
             other = await d.quietly("CountWorkflowExecutions", namespace=OTHER_NAMESPACE)

@@ -147,8 +147,13 @@ def bare(name: str) -> command_pb.Command:
 
 
 def activity(activity_id: str = "a", **fields: Any) -> command_pb.Command:
-    """Schedules an activity that is not retried, on the workflow's own task queue unless `task_queue` says otherwise."""
-    defaults = {"activity_type": "work", "start_to_close_timeout": 10, "retry_policy": {"maximum_attempts": 1}}
+    """Schedules an activity that is not retried; an empty task queue's name stands for the workflow's own."""
+    defaults = {
+        "activity_type": "work",
+        "task_queue": "",
+        "start_to_close_timeout": 10,
+        "retry_policy": {"maximum_attempts": 1},
+    }
     return command("SCHEDULE_ACTIVITY_TASK", **{"activity_id": activity_id, **defaults, **fields})
 
 

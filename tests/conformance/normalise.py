@@ -18,7 +18,6 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-
 from tests.conformance.driver import Driver, Execution, Refused
 from tests.conformance.messages import enum_prefix
 

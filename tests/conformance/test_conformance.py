@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from tests.conformance.differences import DIFFERENCES
 from tests.conformance.runner import differences, find, golden, run_all
 from tests.conformance.server import perdure

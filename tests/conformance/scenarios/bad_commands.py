@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 
 import temporalio.api.command.v1 as command_pb
 import temporalio.api.common.v1 as common_pb
-
 from tests.conformance.driver import OTHER_NAMESPACE, Driver
 from tests.conformance.messages import (
     activity,
@@ -59,7 +58,6 @@ COMMANDS: dict[str, tuple[command_pb.Command, ...]] = {
     "bare_cancel_external": (bare("REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION"),),
     "bare_marker": (bare("RECORD_MARKER"),),
     "bare_continue_as_new": (bare("CONTINUE_AS_NEW_WORKFLOW_EXECUTION"),),
-    "bare_child": (bare("START_CHILD_WORKFLOW_EXECUTION"),),
     "bare_signal_external": (bare("SIGNAL_EXTERNAL_WORKFLOW_EXECUTION"),),
     "bare_upsert": (bare("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES"),),
     "bare_modify": (bare("MODIFY_WORKFLOW_PROPERTIES"),),
@@ -75,6 +73,7 @@ COMMANDS: dict[str, tuple[command_pb.Command, ...]] = {
     "activity_with_empty_type": (activity(activity_type=""),),
     "activity_with_long_id": (activity(LONG),),
     "activity_with_long_type": (activity(activity_type=LONG),),
+    "activity_without_task_queue": (activity(task_queue=None),),
     "activity_with_long_task_queue": (activity(task_queue=LONG),),
     "activity_on_reserved_task_queue": (activity(task_queue="/_sys/x/1"),),
     "activity_on_sticky_task_queue": (activity(task_queue={"name": "sticky", "kind": "STICKY"}),),
