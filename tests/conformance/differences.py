@@ -1,4 +1,4 @@
-"""The differences from the reference that stand, one by one. A path is one leaf of one scenario's record; no wildcards."""
+"""The differences from the reference that stand, one by one. A path is one leaf of a scenario's record; no wildcards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Accepted:
-    """At `path` of `scenario`'s record the reference says `reference` and Perdure says `perdure`, because of `reason`."""
+    """At `path` of the record of `scenario` the two servers differ, because of `reason`."""
 
     scenario: str
     path: str

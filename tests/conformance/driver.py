@@ -25,7 +25,7 @@ import temporalio.api.workflowservice.v1 as service_pb
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from tests.conformance.messages import build, failure
+from tests.conformance.messages import OWN_TASK_QUEUE, build, failure
 
 WORKFLOW_SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
 OPERATOR_SERVICE = "/temporal.api.operatorservice.v1.OperatorService/"
@@ -41,8 +41,8 @@ SEARCH_ATTRIBUTES = {
     "ConfKeywordList": "KEYWORD_LIST",
     "ConfText": "TEXT",
 }
-POLL_TIMEOUT_S = 15.0
-EMPTY_POLL_TIMEOUT_S = 2.5
+POLL_TIMEOUT_S = 12.0
+EMPTY_POLL_TIMEOUT_S = 2.2
 CALL_TIMEOUT_S = 20.0
 
 
@@ -204,23 +204,38 @@ class Driver:
     # ---- workers -----------------------------------------------------------------------------------------------
 
     async def poll_wft(self, task_queue: Any = None, timeout_s: float = POLL_TIMEOUT_S, **fields: Any) -> Any:
+        """A workflow task; a poll that comes back empty breaks the scenario."""
         fields = {"task_queue": task_queue or self.task_queue, "identity": "worker", **fields}
-        return await self.call("PollWorkflowTaskQueue", timeout_s=timeout_s, **fields)
+        return _task(await self.call("PollWorkflowTaskQueue", timeout_s=timeout_s, **fields))
 
-    async def poll_wft_in_vain(self, task_queue: Any = None, **fields: Any) -> Any:
+    async def poll_wft_in_vain(self, task_queue: Any = None, **fields: Any) -> None:
         """A poll that is expected to come back empty."""
-        return await self.poll_wft(task_queue, EMPTY_POLL_TIMEOUT_S, **fields)
+        fields = {"task_queue": task_queue or self.task_queue, "identity": "worker", **fields}
+        await self.call("PollWorkflowTaskQueue", timeout_s=EMPTY_POLL_TIMEOUT_S, **fields)
+
+    async def listen(self, task_queue: Any = None, **fields: Any) -> asyncio.Task[Any]:
+        """Begins a poll (by default of the sticky queue) and lets it arrive; await the task for what it gets."""
+        fields = {"task_queue": task_queue or self.sticky_queue(), "identity": "worker", **fields}
+        poll = self.begin("PollWorkflowTaskQueue", timeout_s=POLL_TIMEOUT_S, **fields)
+        await asyncio.sleep(0.3)
+        return poll
 
     async def poll_activity(self, task_queue: Any = None, timeout_s: float = POLL_TIMEOUT_S, **fields: Any) -> Any:
+        """An activity task; a poll that comes back empty breaks the scenario."""
         fields = {"task_queue": task_queue or self.task_queue, "identity": "worker", **fields}
-        return await self.call("PollActivityTaskQueue", timeout_s=timeout_s, **fields)
+        return _task(await self.call("PollActivityTaskQueue", timeout_s=timeout_s, **fields))
 
-    async def poll_activity_in_vain(self, task_queue: Any = None, **fields: Any) -> Any:
-        return await self.poll_activity(task_queue, EMPTY_POLL_TIMEOUT_S, **fields)
+    async def poll_activity_in_vain(self, task_queue: Any = None, **fields: Any) -> None:
+        fields = {"task_queue": task_queue or self.task_queue, "identity": "worker", **fields}
+        await self.call("PollActivityTaskQueue", timeout_s=EMPTY_POLL_TIMEOUT_S, **fields)
 
     async def complete(self, task: Any, *commands: command_pb.Command, **fields: Any) -> Any:
         """Completes a workflow task; `task` is a poll's reply or its token."""
         token = task if isinstance(task, bytes) else task.task_token
+        for command in commands:
+            queue = command.schedule_activity_task_command_attributes.task_queue
+            if queue.name == OWN_TASK_QUEUE:
+                queue.name = self.task_queue
         fields = {"task_token": token, "commands": commands, "identity": "worker", **fields}
         return await self.call("RespondWorkflowTaskCompleted", **fields)
 
@@ -284,6 +299,8 @@ class Driver:
 
     async def until_closed(self, execution: Any = None) -> None:
         """Waits until the run (the current one unless `execution` names another) is no longer running."""
+
+        running = enums_pb.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 
         async def closed() -> bool:
             reply = await self.quietly("DescribeWorkflowExecution", execution=execution or self.workflow_id)
@@ -350,6 +367,12 @@ class Driver:
             started = event.child_workflow_execution_started_event_attributes
             child = started.workflow_execution
             self.touch(child.workflow_id, child.run_id, started.namespace or execution.namespace)
+
+
+def _task(reply: Any) -> Any:
+    if reply and not reply.task_token:
+        raise AssertionError("no task came")
+    return reply
 
 
 def refused(error: grpc.aio.AioRpcError) -> Refused:

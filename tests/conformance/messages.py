@@ -18,6 +18,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 M = TypeVar("M", bound=Message)
+OWN_TASK_QUEUE = "(the task queue of the driver)"
 
 
 def payload(value: Any) -> common_pb.Payload:
@@ -147,10 +148,10 @@ def bare(name: str) -> command_pb.Command:
 
 
 def activity(activity_id: str = "a", **fields: Any) -> command_pb.Command:
-    """Schedules an activity that is not retried; an empty task queue's name stands for the workflow's own."""
+    """Schedules an activity that is not retried, on the task queue of the driver that sends it."""
     defaults = {
         "activity_type": "work",
-        "task_queue": "",
+        "task_queue": OWN_TASK_QUEUE,
         "start_to_close_timeout": 10,
         "retry_policy": {"maximum_attempts": 1},
     }

@@ -47,7 +47,7 @@ def golden(name: str) -> dict[str, Any]:
 
 
 async def run(address: str, name: str, scenario: Scenario) -> dict[str, Any]:
-    """One conversation on the server at `address`, normalised. What goes wrong in the scenario itself is in `broken`."""
+    """One conversation on the server at `address`, normalised. What breaks in the scenario itself is in `broken`."""
     async with connect(address) as channel:
         driver = Driver(channel)
         broken = ""

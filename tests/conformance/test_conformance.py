@@ -1,4 +1,4 @@
-"""Each scenario on Perdure, and with REFERENCE=host:port on the reference, compared with what the reference recorded."""
+"""Each scenario on Perdure, and with REFERENCE=host:port on the reference, compared with what was recorded there."""
 
 from __future__ import annotations
 

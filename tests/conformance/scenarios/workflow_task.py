@@ -72,12 +72,10 @@ async def carries_what_the_worker_says_of_itself(d: Driver) -> None:
 
 async def user_metadata_of_commands_is_on_their_events(d: Driver) -> None:
     await d.start()
-    note = {"summary": "why", "details": "more"}
     commands = [timer(), activity(), marker(), succeed()]
     for command in commands:
         command.user_metadata.summary.data = b'"why"'
     await d.step(*commands)
-    del note
 
 
 async def every_command_at_once(d: Driver) -> None:
@@ -107,9 +105,9 @@ async def fails_and_is_tried_again(d: Driver) -> None:
     await d.history()
 
 
-async def third_failure_waits_before_the_next(d: Driver) -> None:
+async def fails_twice_with_a_short_timeout(d: Driver) -> None:
     await d.start(workflow_task_timeout=2)
-    for _ in range(4):
+    for _ in range(2):
         await d.fail(await d.poll_wft())
     await d.step(succeed())
 
@@ -248,43 +246,32 @@ async def activity_poll_on_the_same_name_gets_no_workflow_task(d: Driver) -> Non
     await d.step(succeed())
 
 
-async def backlog_is_handed_out_in_order(d: Driver) -> None:
-    for number in range(4):
-        await d.start(d.name(f"wf{number}"))
-    for _ in range(4):
-        await d.step(succeed())
-
-
-async def priority_comes_before_age(d: Driver) -> None:
-    for key in (5, 3, 1):
-        await d.start(d.name(f"priority{key}"), priority={"priority_key": key})
-    await asyncio.sleep(0.5)
-    for _ in range(3):
-        await d.step(succeed())
-
-
 # ---- sticky queues ------------------------------------------------------------------------------------------------
 
 
 async def sticky_task_has_a_partial_history(d: Driver) -> None:
     await d.start()
+    poll = await d.listen()
     await d.step(timer(), sticky_attributes=d.sticky())
     await d.describe()
     await d.signal()
-    task = await d.poll_wft(d.sticky_queue())
+    task = await poll
+    poll = await d.listen()
     await d.complete(task, sticky_attributes=d.sticky())
     await d.signal()
-    await d.complete(await d.poll_wft(d.sticky_queue()), succeed(), sticky_attributes=d.sticky())
+    await d.complete(await poll, succeed(), sticky_attributes=d.sticky())
 
 
 async def sticky_task_is_started_with_events_behind_it(d: Driver) -> None:
     await d.start()
+    poll = await d.listen()
     await d.step(timer(), sticky_attributes=d.sticky())
     await d.signal("one")
-    task = await d.poll_wft(d.sticky_queue())
+    task = await poll
+    poll = await d.listen()
     await d.signal("two")
     await d.complete(task, marker(), sticky_attributes=d.sticky())
-    await d.complete(await d.poll_wft(d.sticky_queue()), succeed(), sticky_attributes=d.sticky())
+    await d.complete(await poll, succeed(), sticky_attributes=d.sticky())
 
 
 async def sticky_queue_without_poller_falls_back_at_the_timeout(d: Driver) -> None:
@@ -306,23 +293,43 @@ async def sticky_queue_that_was_never_polled(d: Driver) -> None:
 
 async def failed_sticky_task_clears_stickiness(d: Driver) -> None:
     await d.start()
-    task = await d.poll_wft()
-    await d.poll_wft_in_vain(d.sticky_queue())
-    await d.complete(task, timer(), sticky_attributes=d.sticky())
+    poll = await d.listen()
+    await d.step(timer(), sticky_attributes=d.sticky())
     await d.signal()
-    await d.fail(await d.poll_wft(d.sticky_queue()), "RESET_STICKY_TASK_QUEUE")
+    await d.fail(await poll, "RESET_STICKY_TASK_QUEUE")
     await d.describe()
     task = await d.poll_wft()
     await d.complete(task, succeed())
 
 
+async def failed_sticky_task_with_a_signal_behind_it(d: Driver) -> None:
+    await d.start()
+    poll = await d.listen()
+    await d.step(timer(), sticky_attributes=d.sticky())
+    await d.signal("one")
+    task = await poll
+    await d.signal("two")
+    await d.fail(task)
+    await d.describe()
+    await d.step(succeed())
+
+
+async def bad_command_on_a_sticky_task(d: Driver) -> None:
+    await d.start()
+    poll = await d.listen()
+    await d.step(timer(), sticky_attributes=d.sticky())
+    await d.signal()
+    await d.complete(await poll, marker(""), sticky_attributes=d.sticky())
+    await d.describe()
+    await d.step(succeed())
+
+
 async def sticky_task_that_times_out_comes_back_on_the_normal_queue(d: Driver) -> None:
     await d.start(workflow_task_timeout=1)
-    task = await d.poll_wft()
-    await d.poll_wft_in_vain(d.sticky_queue())
-    await d.complete(task, timer(), sticky_attributes=d.sticky())
+    poll = await d.listen()
+    await d.step(timer(), sticky_attributes=d.sticky())
     await d.signal()
-    await d.poll_wft(d.sticky_queue())
+    await poll
     await d.step(succeed())
 
 
@@ -343,17 +350,19 @@ async def reset_sticky_of_a_missing_or_closed_workflow(d: Driver) -> None:
 
 async def stickiness_ends_with_a_completion_without_it(d: Driver) -> None:
     await d.start()
+    poll = await d.listen()
     await d.step(timer(), sticky_attributes=d.sticky())
     await d.signal()
-    await d.complete(await d.poll_wft(d.sticky_queue()))
+    await d.complete(await poll)
     await d.signal()
     await d.step(succeed())
 
 
 async def forced_task_goes_to_the_sticky_queue(d: Driver) -> None:
     await d.start()
+    poll = await d.listen()
     await d.step(sticky_attributes=d.sticky(), force_create_new_workflow_task=True)
-    await d.complete(await d.poll_wft(d.sticky_queue()), succeed())
+    await d.complete(await poll, succeed())
 
 
 # ---- refusals -----------------------------------------------------------------------------------------------------
