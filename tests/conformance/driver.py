@@ -41,6 +41,7 @@ SEARCH_ATTRIBUTES = {
     "ConfKeywordList": "KEYWORD_LIST",
     "ConfText": "TEXT",
 }
+RUNNING = enums_pb.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 POLL_TIMEOUT_S = 12.0
 EMPTY_POLL_TIMEOUT_S = 2.2
 CALL_TIMEOUT_S = 20.0
@@ -232,12 +233,21 @@ class Driver:
     async def complete(self, task: Any, *commands: command_pb.Command, **fields: Any) -> Any:
         """Completes a workflow task; `task` is a poll's reply or its token."""
         token = task if isinstance(task, bytes) else task.task_token
-        for command in commands:
-            queue = command.schedule_activity_task_command_attributes.task_queue
-            if queue.name == OWN_TASK_QUEUE:
-                queue.name = self.task_queue
-        fields = {"task_token": token, "commands": commands, "identity": "worker", **fields}
+        fields = {
+            "task_token": token,
+            "commands": [self._on_own_queue(command) for command in commands],
+            "identity": "worker",
+            **fields,
+        }
         return await self.call("RespondWorkflowTaskCompleted", **fields)
+
+    def _on_own_queue(self, command: command_pb.Command) -> command_pb.Command:
+        if command.schedule_activity_task_command_attributes.task_queue.name != OWN_TASK_QUEUE:
+            return command
+        result = command_pb.Command()
+        result.CopyFrom(command)
+        result.schedule_activity_task_command_attributes.task_queue.name = self.task_queue
+        return result
 
     async def step(self, *commands: command_pb.Command, **fields: Any) -> Any:
         """Polls a workflow task and completes it with `commands`; returns the task."""
@@ -300,15 +310,9 @@ class Driver:
     async def until_closed(self, execution: Any = None) -> None:
         """Waits until the run (the current one unless `execution` names another) is no longer running."""
 
-        running = enums_pb.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
-
         async def closed() -> bool:
             reply = await self.quietly("DescribeWorkflowExecution", execution=execution or self.workflow_id)
-            return (
-                bool(reply)
-                and reply.workflow_execution_info.status
-                != enums_pb.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
-            )
+            return bool(reply) and reply.workflow_execution_info.status != RUNNING
 
         await self.until(closed)
 

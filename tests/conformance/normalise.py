@@ -7,6 +7,7 @@ What differs from run to run is replaced, and nothing else:
 - timestamps are `set` (the order of events is their order), except an expiration, which is told from the start;
 - durations are kept; one that a clock had a hand in (not whole milliseconds) is rounded up to seconds: `~1s`;
 - task tokens and page tokens are `token`; sizes of histories are `set`;
+- pending items of a description are sorted by their ids: the reference keeps them in a map;
 - fields of `SERVER_INTERNAL` are left out: they count or name what only the server's own machinery knows.
 """
 
@@ -39,6 +40,7 @@ SERVER_INTERNAL = {
 }
 SIZES = {"history_size_bytes", "state_transition_count", "execution_duration"}
 TOKENS = {"task_token", "next_page_token"}
+PENDING = {"pending_activities": "activity_id", "pending_children": "initiated_id"}
 LABELS = {
     "run_id": "run",
     "first_run_id": "run",
@@ -90,6 +92,7 @@ class Normaliser:
             return {"code": refusal.code}
         # Go's protobuf printer puts one or two spaces between fields, as the build's hash has it.
         message = re.sub(r" {2,}", " ", self.text(refusal.message))
+        message = re.sub(r"(Time since last start:) \d+ ms", r"\1 N ms", message)
         details = [{"type": detail.DESCRIPTOR.name, **self.message(detail)} for detail in refusal.details]
         return {"code": refusal.code, "message": message, "details": details}
 
@@ -116,6 +119,8 @@ class Normaliser:
         if field.message_type and field.message_type.GetOptions().map_entry:
             value_field = field.message_type.fields_by_name["value"]
             return {self.text(str(key)): self._value(value_field, value[key]) for key in sorted(value)}
+        if field.name in PENDING:
+            return sorted((self._value(field, item) for item in value), key=lambda item: item[PENDING[field.name]])
         if field.is_repeated:
             return [self._value(field, item) for item in value]
         return self._value(field, value)

@@ -486,11 +486,12 @@ async def started_eagerly_and_retried_by_poll(d: Driver) -> None:
 
 async def workflow_closes_with_one_pending(d: Driver) -> None:
     await d.start()
-    await d.step(activity("a"), activity("b"), force_create_new_workflow_task=True)
+    other = activity("b", task_queue=d.name("elsewhere"))
+    await d.step(activity("a"), other, force_create_new_workflow_task=True)
     await d.poll_activity()
     await d.step(succeed())
     await asyncio.sleep(0.2)
-    await d.poll_activity_in_vain()
+    await d.poll_activity_in_vain(d.name("elsewhere"))
     await d.describe()
 
 

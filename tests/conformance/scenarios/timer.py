@@ -46,8 +46,7 @@ async def cancel_after_it_fired(d: Driver) -> None:
 async def several_fire_in_order_of_their_deadlines(d: Driver) -> None:
     await d.start()
     await d.step(timer("late", 1), timer("early", 0.2), timer("middle", 0.6))
-    await d.step()
-    await d.step()
+    await d.until_event("TIMER_FIRED", count=3)
     await d.step(succeed())
 
 
