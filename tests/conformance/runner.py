@@ -1,0 +1,90 @@
+"""Finds the scenarios and runs them on a server, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import pkgutil
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.conformance import scenarios
+from tests.conformance.driver import Driver, connect, prepare
+from tests.conformance.normalise import record
+
+GOLDEN = Path(__file__).parent / "golden"
+AT_ONCE = 12
+SCENARIO_TIMEOUT_S = 60
+Scenario = Callable[[Driver], Awaitable[None]]
+
+
+def find() -> dict[str, Scenario]:
+    """All scenarios by `family/name`: the public coroutine functions of the modules in `scenarios` and their TABLE."""
+    found: dict[str, Scenario] = {}
+    for module_info in pkgutil.iter_modules(scenarios.__path__):
+        module = importlib.import_module(f"{scenarios.__name__}.{module_info.name}")
+        for name, function in vars(module).items():
+            own = getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
+            if own and inspect.iscoroutinefunction(function):
+                found[f"{module_info.name}/{name}"] = function
+        table: dict[str, Scenario] = getattr(module, "TABLE", {})
+        found.update({f"{module_info.name}/{name}": scenario for name, scenario in table.items()})
+    return found
+
+
+def golden_path(name: str) -> Path:
+    return GOLDEN / f"{name}.json"
+
+
+def golden(name: str) -> dict[str, Any]:
+    """What the reference answered. Raises FileNotFoundError for a scenario that was never recorded."""
+    recorded: dict[str, Any] = json.loads(golden_path(name).read_text())
+    return recorded
+
+
+async def run(address: str, name: str, scenario: Scenario) -> dict[str, Any]:
+    """One conversation on the server at `address`, normalised. What breaks in the scenario itself is in `broken`."""
+    async with connect(address) as channel:
+        driver = Driver(channel)
+        broken = ""
+        try:
+            await asyncio.wait_for(scenario(driver), SCENARIO_TIMEOUT_S)
+        except Exception:
+            broken = traceback.format_exc()
+        await driver.finish()
+        result = record(driver)
+        return {**result, "broken": broken} if broken else result
+
+
+async def run_all(address: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Runs the named scenarios, up to `AT_ONCE` at the same time."""
+    await prepare(address)
+    known = find()
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> tuple[str, dict[str, Any]]:
+        async with gate:
+            return name, await run(address, name, known[name])
+
+    return dict(await asyncio.gather(*(one(name) for name in names)))
+
+
+def differences(expected: Any, actual: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two records differ: (path, expected, actual) a leaf; what is absent is `None`."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        keys = [*expected, *(key for key in actual if key not in expected)]
+        pairs = [(f"{path}.{key}" if path else key, expected.get(key), actual.get(key)) for key in keys]
+    elif isinstance(expected, list) and isinstance(actual, list):
+        size = max(len(expected), len(actual))
+        pairs = [(f"{path}[{i}]", _at(expected, i), _at(actual, i)) for i in range(size)]
+    else:
+        return [] if expected == actual else [(path, expected, actual)]
+    return [found for where, one, other in pairs for found in differences(one, other, where)]
+
+
+def _at(items: list[Any], index: int) -> Any:
+    return items[index] if index < len(items) else None
