@@ -36,14 +36,17 @@ class OrderActivities:
 
     @activity.defn
     def reserve_stock(self, key: str, order: Order) -> str:
+        """Set the pieces of an order aside."""
         return self._stock.do(key, order)
 
     @activity.defn
     def release_stock(self, key: str, order: Order) -> None:
+        """Put the pieces of an order back."""
         self._stock.undo(key, order)
 
     @activity.defn
     def charge_payment(self, key: str, order: Order) -> str:
+        """Charge the card; the answer takes its time, and until it comes the charge is in flight."""
         note = self._payment.do(key, order)
         time.sleep(self._answer_after_s)
         self._payment.answered(key)
@@ -51,10 +54,12 @@ class OrderActivities:
 
     @activity.defn
     def refund_payment(self, key: str, order: Order) -> None:
+        """Give the money back."""
         self._payment.undo(key, order)
 
     @activity.defn
     def book_carrier(self, key: str, order: Order) -> str:
+        """Book the parcel, over a line that breaks for one order in twelve once it is booked."""
         note = self._carrier.do(key, order)
         if activity.info().attempt == 1 and crc32(key.encode()) % 12 == 0:
             raise ConnectionError("the line to the carrier broke before its answer came")
@@ -62,4 +67,5 @@ class OrderActivities:
 
     @activity.defn
     def cancel_carrier(self, key: str, order: Order) -> None:
+        """Call the carrier off."""
         self._carrier.undo(key, order)

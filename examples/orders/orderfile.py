@@ -144,7 +144,8 @@ def _check_value(name: str, value: Any, kind: type) -> None:
     if type(value) is not kind:
         raise BadOrderFile(f"{name!r} has to be {'text' if kind is str else 'a whole number'}, not {value!r}")
     least = 0 if name in MAY_BE_ZERO else 1
-    if (len(value) if isinstance(value, str) else value) < least:
+    size: Any = len(value) if isinstance(value, str) else value
+    if size < least:
         raise BadOrderFile(f"{name!r} cannot be {value!r}")
 
 
