@@ -1,0 +1,1 @@
+"""Programs that show Perdure at work, each run in CI."""

@@ -1,0 +1,130 @@
+"""Server and worker processes that can be killed and started again: for the examples, the benchmarks and the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+ROOT = Path(__file__).parent.parent
+PERDURE_UP = f"{shlex.quote(sys.executable)} -m perdure.cli up --db {{db}} --port {{port}}"
+READY_WITHIN_S = 30.0
+LOG_LINES_SHOWN = 15
+
+
+class ProcessDied(Exception):
+    """A process ended although nobody stopped it; the message has the end of its output."""
+
+
+class Process:
+    """A child process with its output in a file. `start` and `kill` may alternate as often as one likes."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+        self.name = name
+        self.command = list(command)
+        self.log = log
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return the id of the process that runs now."""
+        assert self._popen is not None, f"{self.name} is not running"
+        return self._popen.pid
+
+    def start(self) -> None:
+        """Start the process, with this checkout importable."""
+        assert self._popen is None, f"{self.name} runs already"
+        path = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        with self.log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+
+    def check(self) -> None:
+        """Raise `ProcessDied` if the process ended by itself."""
+        if self._popen is not None and self._popen.poll() is not None:
+            tail = self.log.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]
+            what = f"the {self.name} ended with code {self._popen.returncode}: {shlex.join(self.command)}"
+            raise ProcessDied("\n  ".join([what, *tail]))
+
+    def kill(self) -> None:
+        """End the process with SIGKILL, and wait until it is gone."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ask the process to end (SIGTERM); kill it if it takes longer than ten seconds."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._popen is None:
+            return
+        self._popen.send_signal(number)
+        try:
+            self._popen.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        self._popen = None
+
+
+class ServerProcess(Process):
+    """A server on a file. `command` is a shell-like line in which {db}, {host} and {port} are filled in.
+
+    The port stays the same over restarts, so that clients find the server again.
+    """
+
+    def __init__(self, db: Path, log: Path, command: str = PERDURE_UP) -> None:
+        self.db = db
+        self.host, self.port = "127.0.0.1", free_port()
+        words = shlex.split(command)
+        super().__init__("server", [w.format(db=db, host=self.host, port=self.port) for w in words], log)
+
+    @property
+    def address(self) -> str:
+        """Return host:port."""
+        return f"{self.host}:{self.port}"
+
+    async def start_and_wait(self) -> float:
+        """Start the server, wait until it answers, and return how long that took in seconds."""
+        began = time.monotonic()
+        self.start()
+        await answering(self.address, self)
+        return time.monotonic() - began
+
+
+async def answering(address: str, server: Process | None = None) -> Client:
+    """Wait until the server at `address` answers for the namespace `default`, and return a client of it."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            client = await Client.connect(address)
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
+            return client
+        except (RuntimeError, RPCError) as error:
+            if server is not None:
+                server.check()
+            if time.monotonic() > deadline:
+                raise ProcessDied(f"no server answers at {address}: {error}") from error
+            await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
