@@ -26,6 +26,13 @@ from perdure.rpc.validate import common
 _MAX_DURATION_S = 315_576_000_000
 _NANOS = 1_000_000_000
 
+RespondById = (
+    RespondActivityTaskCompletedByIdRequest
+    | RespondActivityTaskCanceledByIdRequest
+    | RespondActivityTaskFailedByIdRequest
+)
+Respond = RespondActivityTaskCompletedRequest | RespondActivityTaskCanceledRequest | RespondById
+
 
 class ById(Protocol):
     workflow_id: str
@@ -70,7 +77,7 @@ def activity_canceled(
 
 
 def activity_failed(request: RespondActivityTaskFailedRequest, config: Dynamic) -> list[Failure]:
-    """Replaces a failure that is too large and drops such heartbeat details. Returns the failures that the reply names."""
+    """Replaces a failure that is too large, drops such heartbeat details. Returns the failures that the reply names."""
     if request.HasField("failure") and not request.failure.HasField("application_failure_info"):
         raise InvalidArgument("Failure must have ApplicationFailureInfo.")
     _retry_delays(request.failure)
@@ -85,24 +92,12 @@ def activity_failed_by_id(request: RespondActivityTaskFailedByIdRequest, config:
     return _cut(request, config)
 
 
-def _identity(
-    request: RespondActivityTaskCompletedRequest
-    | RespondActivityTaskCompletedByIdRequest
-    | RespondActivityTaskCanceledRequest
-    | RespondActivityTaskCanceledByIdRequest
-    | RespondActivityTaskFailedByIdRequest,
-    config: Dynamic,
-) -> None:
-    by_id = isinstance(
-        request,
-        RespondActivityTaskCompletedByIdRequest
-        | RespondActivityTaskCanceledByIdRequest
-        | RespondActivityTaskFailedByIdRequest,
-    )
-    if by_id:
+def _identity(request: Respond, config: Dynamic) -> None:
+    """The identity, and what names the activity: by id, the activity comes before it and the workflow after it."""
+    if isinstance(request, RespondById):
         activity_id(request)
     common.identity(request.identity, config)
-    if by_id:
+    if isinstance(request, RespondById):
         _workflow_id(request)
 
 

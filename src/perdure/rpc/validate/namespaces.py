@@ -69,10 +69,9 @@ def update_namespace(request: UpdateNamespaceRequest, state: int, config: Dynami
         raise InvalidArgument(f"Bad binary checksum {request.delete_bad_binary} doesn't exists.")
     namespace_clusters(request)
     if request.promote_namespace:
-        problem = (
-            "global namespace is not enabled on this cluster, cannot update global namespace or promote local namespace"
-        )
-        raise InvalidArgument(f"{problem}: {request.namespace}")
+        problem = "global namespace is not enabled on this cluster"
+        refused = "cannot update global namespace or promote local namespace"
+        raise InvalidArgument(f"{problem}, {refused}: {request.namespace}")
 
 
 def delete_namespace(request: DeleteNamespaceRequest) -> None:
