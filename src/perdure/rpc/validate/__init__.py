@@ -2,7 +2,7 @@
 
 A function takes the request and the configuration, fills in defaults in place, and raises `InvalidArgument` (rarely
 another `PerdureError`) with the real server's words, in its order: of two faults it names the same one. It looks at the
-request alone. A handler calls `namespace` or `task_token` first, finds the namespace, calls `namespace_state`, and then
+request alone. A handler calls `namespace` or `task_token` first (calls about namespaces do so themselves), finds the namespace, calls `namespace_state`, and then
 the function of its RPC.
 """
 

@@ -15,6 +15,7 @@ from perdure.config import Dynamic
 from perdure.engine.checks.values import byte_length, exceeds, is_uuid, short_name
 from perdure.errors import FailedPrecondition, Internal, InvalidArgument, NamespaceInvalidState, Unimplemented
 
+NAMESPACE_NOT_SET = "Namespace not set on request."
 INVALID_TASK_TOKEN = "Invalid TaskToken."
 DESERIALIZING_TOKEN = "Error deserializing task token."
 TOKEN_OF_OTHER_NAMESPACE = "Operation requested with a token from a different namespace."
@@ -41,18 +42,24 @@ def parse(message: type[M], data: bytes) -> M:
     try:
         return message.FromString(data)
     except DecodeError as error:
-        raise Internal(f"grpc: error unmarshalling request: {error}") from error
+        problem = "proto: cannot parse invalid wire-format data"
+        if "UTF-8" in str(error):
+            problem = "string field contains invalid UTF-8"
+        raise Internal(f"grpc: error unmarshalling request: {problem}") from error
 
 
 # Namespaces and tokens.
 
 
-def namespace(request: HasNamespace, config: Dynamic) -> str:
-    """The name of the namespace that a request without a task token must give. Returns it."""
+def namespace(request: HasNamespace, config: Dynamic, missing: str = "Namespace is empty.") -> str:
+    """The name of the namespace that a request without a task token must give. Returns it.
+
+    `missing`: what a request without is told; calls about namespaces themselves say `NAMESPACE_NOT_SET`.
+    """
     if byte_length(request.namespace) > config.max_id_length:
         raise InvalidArgument("Namespace length exceeds limit.")
     if not request.namespace:
-        raise InvalidArgument("Namespace not set on request.")
+        raise InvalidArgument(missing)
     return request.namespace
 
 

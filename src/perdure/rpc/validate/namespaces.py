@@ -30,7 +30,7 @@ _NEXT_STATES: dict[int, tuple[int, ...]] = {
 
 def register_namespace(request: RegisterNamespaceRequest, config: Dynamic) -> None:
     """Cuts the retention. That the name is free is checked by whoever knows the names, after `retention`."""
-    common.namespace(request, config)
+    common.namespace(request, config, common.NAMESPACE_NOT_SET)
     if request.is_global_namespace:
         raise InvalidArgument("Cannot register global namespace when not enabled")
     retention(request.workflow_execution_retention_period, config)
@@ -53,13 +53,14 @@ def namespace_clusters(request: RegisterNamespaceRequest | UpdateNamespaceReques
 def describe_namespace(request: DescribeNamespaceRequest, config: Dynamic) -> None:
     """One of name and id, not both."""
     if not request.id:
-        common.namespace(request, config)
+        common.namespace(request, config, common.NAMESPACE_NOT_SET)
     elif request.namespace:
         raise InvalidArgument("GetNamespace operation failed.  Both ID and Name specified in request.")
 
 
 def update_namespace(request: UpdateNamespaceRequest, state: int, config: Dynamic) -> None:
     """`state`: the namespace's present `NamespaceState`. Cuts the retention."""
+    common.namespace(request, config, common.NAMESPACE_NOT_SET)
     wanted = request.update_info.state
     if wanted and wanted != state and wanted not in _NEXT_STATES.get(state, ()):
         raise InvalidArgument("Invalid namespace state update.")
@@ -77,7 +78,7 @@ def update_namespace(request: UpdateNamespaceRequest, state: int, config: Dynami
 def delete_namespace(request: DeleteNamespaceRequest) -> None:
     """One of name and id, not both."""
     if not request.namespace_id and not request.namespace:
-        raise InvalidArgument("Namespace not set on request.")
+        raise InvalidArgument(common.NAMESPACE_NOT_SET)
     if request.namespace_id and request.namespace:
         raise InvalidArgument("Only one of namespace name or Id should be set on request.")
 
