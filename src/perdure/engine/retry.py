@@ -9,7 +9,7 @@ from temporalio.api.common.v1 import RetryPolicy
 from temporalio.api.enums.v1 import RetryState, TimeoutType
 from temporalio.api.failure.v1 import Failure
 
-from perdure.engine.checks.values import TIMEOUT_FAILURE_TYPE_PREFIX, duration_ns, short_name
+from perdure.engine.checks.values import MAX_DURATION_S, NANOS, TIMEOUT_FAILURE_TYPE_PREFIX, duration_ns, short_name
 
 MAX_NS = 2**63 - 1
 
@@ -85,9 +85,9 @@ def is_retryable(failure: Failure | None, non_retryable_types: Sequence[str]) ->
 
 
 def requested_delay_ns(failure: Failure | None) -> int | None:
-    """The delay that the worker put into an application failure for the next attempt, if it did."""
+    """The delay that the worker put into an application failure for the next attempt, if it did; a century at most."""
     if failure is not None and failure.application_failure_info.HasField("next_retry_delay"):
-        return duration_ns(failure.application_failure_info.next_retry_delay)
+        return min(duration_ns(failure.application_failure_info.next_retry_delay), MAX_DURATION_S * NANOS)
     return None
 
 

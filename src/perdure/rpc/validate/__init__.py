@@ -1,0 +1,49 @@
+"""What a request must look like, and what its absent fields mean: one function for each RPC family.
+
+A function takes the request and the configuration, fills in defaults in place, and raises `InvalidArgument` (rarely
+another `PerdureError`) with the real server's words, in its order: of two faults it names the same one. It looks at the
+request alone. A handler calls `namespace` or `task_token` first (calls about namespaces do so themselves), finds the namespace, calls `namespace_state`, and then
+the function of its RPC.
+"""
+
+from perdure.rpc.validate.activities import activity_canceled as activity_canceled
+from perdure.rpc.validate.activities import activity_completed as activity_completed
+from perdure.rpc.validate.activities import activity_failed as activity_failed
+from perdure.rpc.validate.activities import activity_failed_by_id as activity_failed_by_id
+from perdure.rpc.validate.activities import activity_heartbeat as activity_heartbeat
+from perdure.rpc.validate.activities import activity_id as activity_id
+from perdure.rpc.validate.common import DESERIALIZING_TOKEN as DESERIALIZING_TOKEN
+from perdure.rpc.validate.common import INVALID_NEXT_PAGE_TOKEN as INVALID_NEXT_PAGE_TOKEN
+from perdure.rpc.validate.common import INVALID_TASK_TOKEN as INVALID_TASK_TOKEN
+from perdure.rpc.validate.common import RUN_ID_MISMATCH as RUN_ID_MISMATCH
+from perdure.rpc.validate.common import TOKEN_OF_OTHER_NAMESPACE as TOKEN_OF_OTHER_NAMESPACE
+from perdure.rpc.validate.common import execution as execution
+from perdure.rpc.validate.common import long_poll_deadline as long_poll_deadline
+from perdure.rpc.validate.common import namespace as namespace
+from perdure.rpc.validate.common import namespace_state as namespace_state
+from perdure.rpc.validate.common import parse as parse
+from perdure.rpc.validate.common import task_token as task_token
+from perdure.rpc.validate.executions import cancel as cancel
+from perdure.rpc.validate.executions import delete as delete
+from perdure.rpc.validate.executions import describe as describe
+from perdure.rpc.validate.executions import history as history
+from perdure.rpc.validate.executions import history_reverse as history_reverse
+from perdure.rpc.validate.executions import query as query
+from perdure.rpc.validate.executions import signal as signal
+from perdure.rpc.validate.executions import terminate as terminate
+from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
+from perdure.rpc.validate.namespaces import describe_namespace as describe_namespace
+from perdure.rpc.validate.namespaces import register_namespace as register_namespace
+from perdure.rpc.validate.namespaces import update_namespace as update_namespace
+from perdure.rpc.validate.start import signal_with_start as signal_with_start
+from perdure.rpc.validate.start import start as start
+from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue
+from perdure.rpc.validate.tasks import poll_activity as poll_activity
+from perdure.rpc.validate.tasks import poll_workflow as poll_workflow
+from perdure.rpc.validate.tasks import query_completed as query_completed
+from perdure.rpc.validate.tasks import workflow_task_completed as workflow_task_completed
+from perdure.rpc.validate.tasks import workflow_task_failed as workflow_task_failed
+from perdure.rpc.validate.visibility import list_archived as list_archived
+from perdure.rpc.validate.visibility import list_closed as list_closed
+from perdure.rpc.validate.visibility import list_open as list_open
+from perdure.rpc.validate.visibility import list_workflows as list_workflows

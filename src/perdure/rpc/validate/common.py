@@ -1,0 +1,254 @@
+"""Rules that many requests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+from uuid import uuid4
+
+from google.protobuf.message import DecodeError, Message
+from temporalio.api.common.v1 import Callback, Link, TimeSkippingConfig, WorkflowExecution
+from temporalio.api.enums.v1 import EventType, NamespaceState
+from temporalio.api.failure.v1 import Failure
+
+from perdure.config import Dynamic
+from perdure.engine.checks.values import byte_length, exceeds, is_uuid, short_name
+from perdure.errors import FailedPrecondition, Internal, InvalidArgument, NamespaceInvalidState, Unimplemented
+
+NAMESPACE_NOT_SET = "Namespace not set on request."
+INVALID_TASK_TOKEN = "Invalid TaskToken."
+DESERIALIZING_TOKEN = "Error deserializing task token."
+TOKEN_OF_OTHER_NAMESPACE = "Operation requested with a token from a different namespace."
+INVALID_NEXT_PAGE_TOKEN = "Invalid NextPageToken."
+RUN_ID_MISMATCH = "RunId in the request does not match the NextPageToken."
+IDENTITY_TOO_LONG = "Identity length exceeds limit."
+WORKFLOW_ID_NOT_SET = "WorkflowId is not set on request."
+
+_FAILURE_DEPTH = 20
+
+M = TypeVar("M", bound=Message)
+
+
+class HasNamespace(Protocol):
+    namespace: str
+
+
+class HasTaskToken(Protocol):
+    task_token: bytes
+
+
+def parse(message: type[M], data: bytes) -> M:
+    """A request from the wire. Errors: `Internal`, as gRPC says it of bytes (or texts not in UTF-8) it can't read."""
+    try:
+        return message.FromString(data)
+    except DecodeError as error:
+        problem = "proto: cannot parse invalid wire-format data"
+        if "UTF-8" in str(error):
+            problem = "string field contains invalid UTF-8"
+        raise Internal(f"grpc: error unmarshalling request: {problem}") from error
+
+
+# Namespaces and tokens.
+
+
+def namespace(request: HasNamespace, config: Dynamic, missing: str = "Namespace is empty.") -> str:
+    """The name of the namespace that a request without a task token must give. Returns it.
+
+    `missing`: what a request without is told; calls about namespaces themselves say `NAMESPACE_NOT_SET`.
+    """
+    if byte_length(request.namespace) > config.max_id_length:
+        raise InvalidArgument("Namespace length exceeds limit.")
+    if not request.namespace:
+        raise InvalidArgument(missing)
+    return request.namespace
+
+
+def task_token(request: HasTaskToken) -> bytes:
+    """The token that tells the namespace of a worker's answer. Whoever reads it refuses with `DESERIALIZING_TOKEN`."""
+    if not request.task_token:
+        raise InvalidArgument("Task token not set on request.")
+    return request.task_token
+
+
+_REGISTERED = NamespaceState.NAMESPACE_STATE_REGISTERED
+_OPEN = (NamespaceState.NAMESPACE_STATE_REGISTERED, NamespaceState.NAMESPACE_STATE_DEPRECATED)
+_ALLOWED_STATES: dict[str, tuple[NamespaceState.ValueType, ...]] = {
+    "StartWorkflowExecution": (_REGISTERED,),
+    "SignalWithStartWorkflowExecution": (_REGISTERED,),
+    "DeleteNamespace": (*_OPEN, NamespaceState.NAMESPACE_STATE_DELETED),
+}
+
+
+def namespace_state(method: str, name: str, state: int) -> None:
+    """Whether a method (its last name) may be called on a namespace in that state."""
+    allowed = _ALLOWED_STATES.get(method, _OPEN)
+    if state not in allowed:
+        states = " or ".join(short_name(NamespaceState.Name(each), "NAMESPACE_STATE_") for each in allowed)
+        is_in = short_name(NamespaceState.Name(state), "NAMESPACE_STATE_")  # type: ignore[arg-type]
+        message = f"Namespace has invalid state: {is_in}. Must be {states}."
+        raise NamespaceInvalidState(message, name, state, tuple(allowed))
+
+
+# Identities and ids.
+
+
+def execution(value: WorkflowExecution | None) -> None:
+    """`None`: the request has no such field."""
+    if value is None:
+        raise InvalidArgument("Execution is not set on request.")
+    if not value.workflow_id:
+        raise InvalidArgument(WORKFLOW_ID_NOT_SET)
+    if value.run_id and not is_uuid(value.run_id):
+        raise InvalidArgument("Invalid RunId.")
+
+
+def identity(value: str, config: Dynamic) -> None:
+    if byte_length(value) > config.max_id_length:
+        raise InvalidArgument(IDENTITY_TOO_LONG)
+
+
+def request_id(value: str, config: Dynamic) -> str:
+    """The request id, or a new one when the caller gave none: SDKs that try again always do."""
+    if byte_length(value) > config.max_id_length:
+        raise InvalidArgument("RequestId length exceeds limit.")
+    return value or str(uuid4())
+
+
+# Long polls.
+
+
+def long_poll_deadline(timeout_s: float | None, config: Dynamic) -> None:
+    """What a poll for a task needs as its deadline, in seconds from now; None: the caller set none."""
+    if timeout_s is None:
+        raise InvalidArgument("Context timeout is not set.")
+    if timeout_s < config.min_long_poll_timeout_s:
+        raise FailedPrecondition("Context timeout is too short.")
+
+
+# Links and callbacks.
+
+_OF_WORKFLOW = (("namespace", "namespace"), ("workflow_id", "workflow ID"), ("run_id", "run ID"))
+_LINK_FIELDS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "workflow_event": ("workflow event", _OF_WORKFLOW),
+    "nexus_operation": (
+        "nexus operation",
+        (("namespace", "namespace"), ("operation_id", "operation ID"), ("run_id", "run ID")),
+    ),
+    "activity": ("activity", (("namespace", "namespace"), ("activity_id", "activity ID"), ("run_id", "run ID"))),
+    "workflow": ("workflow", _OF_WORKFLOW),
+}
+
+
+def links(values: Sequence[Link], config: Dynamic) -> None:
+    if len(values) > config.max_links_per_request:
+        limit = config.max_links_per_request
+        raise InvalidArgument(f"cannot attach more than {limit} links per request, got {len(values)}")
+    for each in values:
+        _link(each, config)
+
+
+def _link(value: Link, config: Dynamic) -> None:
+    size = value.ByteSize()
+    if size > config.link_max_size_bytes:
+        raise InvalidArgument(f"link exceeds allowed size of {config.link_max_size_bytes}, got {size}")
+    variant = value.WhichOneof("variant")
+    if variant == "batch_job":
+        if not value.batch_job.job_id:
+            raise InvalidArgument("batch job link must not have an empty job ID")
+        return
+    if variant is None or variant not in _LINK_FIELDS:
+        raise InvalidArgument("unsupported link variant")
+    kind, fields = _LINK_FIELDS[variant]
+    for field, label in fields:
+        if not getattr(getattr(value, variant), field):
+            raise InvalidArgument(f"{kind} link must not have an empty {label} field")
+    reference = value.workflow_event.event_ref
+    if reference.event_type == EventType.EVENT_TYPE_UNSPECIFIED and reference.event_id:
+        raise InvalidArgument("workflow event link ref cannot have an unspecified event type and a non-zero event ID")
+
+
+def links_beside(values: Sequence[Link], callbacks: Sequence[Callback]) -> list[Link]:
+    """The links of a request that its Nexus callbacks do not bring as well."""
+    brought = [link for callback in callbacks if callback.HasField("nexus") for link in callback.links]
+    return [link for link in values if link not in brought]
+
+
+def completion_callbacks(values: Iterable[Callback], config: Dynamic) -> None:
+    """Callbacks that a start asks for; makes the names of their headers lower case."""
+    values = list(values)
+    if len(values) > config.max_callbacks_per_workflow:
+        limit = config.max_callbacks_per_workflow
+        raise InvalidArgument(f"cannot attach more than {limit} callbacks to an execution")
+    for each in values:
+        if each.HasField("nexus"):
+            _nexus_callback(each.nexus, config)
+        elif not each.HasField("internal"):
+            raise Unimplemented("unknown callback variant: <nil>")
+
+
+def _nexus_callback(callback: Callback.Nexus, config: Dynamic) -> None:
+    if byte_length(callback.url) > config.callback_url_max_length:
+        limit = config.callback_url_max_length
+        raise InvalidArgument(f"invalid url: url length longer than max length allowed of {limit}")
+    scheme, _, rest = callback.url.partition("://")
+    if scheme not in ("http", "https"):
+        raise InvalidArgument(f"invalid url: unknown scheme: {callback.url}")
+    if not rest.partition("/")[0]:
+        raise InvalidArgument("invalid url: missing host")
+    # Addresses are allowed by configuration alone, and there is none for them yet.
+    raise InvalidArgument(f"invalid url: url does not match any configured callback address: {callback.url}")
+
+
+# What does not exist here yet.
+
+
+def no_time_skipping(config: TimeSkippingConfig | None) -> None:
+    if config is not None:
+        raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
+
+
+# Failures that are too large.
+
+
+def is_too_large(message: Message, config: Dynamic) -> bool:
+    return exceeds(message.ByteSize(), config.blob_size_limit_warn_bytes, config.blob_size_limit_error_bytes)
+
+
+def server_failure(message: str) -> Failure:
+    """A failure of the server's own making that no retry helps."""
+    failure = Failure(message=message, source="Server")
+    failure.server_failure_info.non_retryable = True
+    return failure
+
+
+def too_large_failure(failure: Failure, config: Dynamic) -> Failure:
+    """What is recorded instead of a failure that is too large; the beginning of that one is its cause."""
+    replacement = server_failure("Failure exceeds size limit.")
+    replacement.cause.CopyFrom(truncated_failure(failure, config.blob_size_limit_warn_bytes))
+    return replacement
+
+
+def truncated_failure(failure: Failure, size_bytes: int, depth: int = _FAILURE_DEPTH) -> Failure:
+    """A failure of about the given size: type, source, message, stack trace and causes as far as there is room."""
+    result = Failure()
+    room = size_bytes
+
+    def cut(text: str) -> str:
+        nonlocal room
+        kept = text.encode()[: max(room, 0)].decode(errors="ignore")
+        room -= byte_length(kept) + (4 if kept else 0)
+        return kept
+
+    if failure.HasField("application_failure_info"):
+        result.application_failure_info.non_retryable = failure.application_failure_info.non_retryable
+        result.application_failure_info.type = cut(failure.application_failure_info.type)
+        room -= 8
+    elif failure.HasField("server_failure_info"):
+        result.server_failure_info.non_retryable = failure.server_failure_info.non_retryable
+        room -= 4
+    result.source = cut(failure.source)
+    result.message = cut(failure.message)
+    result.stack_trace = cut(failure.stack_trace)
+    if failure.HasField("cause") and room > 4 and depth > 0:
+        result.cause.CopyFrom(truncated_failure(failure.cause, room - 4, depth - 1))
+    return result

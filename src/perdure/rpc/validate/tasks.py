@@ -1,0 +1,130 @@
+"""Polls, what workers tell of workflow tasks and queries, and task queues."""
+
+from __future__ import annotations
+
+from temporalio.api.common.v1 import WorkerVersionCapabilities, WorkerVersionStamp
+from temporalio.api.deployment.v1 import WorkerDeploymentOptions
+from temporalio.api.enums.v1 import DescribeTaskQueueMode, QueryResultType, TaskQueueKind, TaskQueueType
+from temporalio.api.enums.v1 import WorkerVersioningMode as VersioningMode
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
+    PollActivityTaskQueueRequest,
+    PollWorkflowTaskQueueRequest,
+    RespondQueryTaskCompletedRequest,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest,
+)
+
+from perdure.config import Dynamic
+from perdure.engine.checks import values
+from perdure.engine.checks.values import byte_length
+from perdure.errors import InvalidArgument, PermissionDenied
+from perdure.rpc.validate import common
+
+_VERSION_ID_FRAME_BYTES = len("temporal-sys-worker-deployment-version:")
+
+
+def poll_workflow(request: PollWorkflowTaskQueueRequest, timeout_s: float | None, config: Dynamic) -> None:
+    """`timeout_s`: until the caller's deadline, None for none. Fills in the task queue's kind."""
+    common.long_poll_deadline(timeout_s, config)
+    common.identity(request.identity, config)
+    _version(request.worker_version_capabilities, _options(request), request.task_queue, config)
+    values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
+
+
+def poll_activity(request: PollActivityTaskQueueRequest, timeout_s: float | None, config: Dynamic) -> None:
+    """As `poll_workflow`, in another order."""
+    common.long_poll_deadline(timeout_s, config)
+    values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
+    common.identity(request.identity, config)
+    _version(request.worker_version_capabilities, _options(request), request.task_queue, config)
+
+
+def workflow_task_completed(request: RespondWorkflowTaskCompletedRequest, config: Dynamic) -> None:
+    common.identity(request.identity, config)
+    queue = request.sticky_attributes.worker_task_queue
+    _version(request.worker_version_stamp, _options(request), queue, config)
+
+
+def workflow_task_failed(request: RespondWorkflowTaskFailedRequest, config: Dynamic) -> None:
+    """Replaces a failure that is too large."""
+    common.identity(request.identity, config)
+    if common.is_too_large(request.failure, config):
+        request.failure.CopyFrom(common.too_large_failure(request.failure, config))
+
+
+def query_completed(request: RespondQueryTaskCompletedRequest, config: Dynamic) -> None:
+    """Makes an answer that is too large a failed query."""
+    if common.is_too_large(request.query_result, config):
+        token = request.task_token
+        request.Clear()
+        request.task_token = token
+        request.completed_type = QueryResultType.QUERY_RESULT_TYPE_FAILED
+        request.error_message = values.BLOB_TOO_LARGE
+
+
+def describe_task_queue(request: DescribeTaskQueueRequest, config: Dynamic) -> None:
+    """Fills in kind and types."""
+    enhanced = request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED
+    plain = request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_UNSPECIFIED
+    queue = request.task_queue if request.HasField("task_queue") else None
+    values.check_task_queue(queue, config, partition=plain)
+    if enhanced or not request.task_queue_type:
+        request.task_queue_type = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+    if not request.task_queue_types:
+        request.task_queue_types.extend(
+            (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+        )
+    if enhanced and request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY:
+        raise InvalidArgument(
+            "Enhanced DescribeTaskQueue is not valid for a sticky queue, use api_mode=UNSPECIFIED or a normal queue."
+        )
+
+
+# Versions of workers.
+
+
+def _options(
+    request: PollWorkflowTaskQueueRequest | PollActivityTaskQueueRequest | RespondWorkflowTaskCompletedRequest,
+) -> WorkerDeploymentOptions | None:
+    return request.deployment_options if request.HasField("deployment_options") else None
+
+
+def _version(
+    version: WorkerVersionCapabilities | WorkerVersionStamp,
+    options: WorkerDeploymentOptions | None,
+    queue: TaskQueue,
+    config: Dynamic,
+) -> None:
+    if version.use_versioning:
+        # The versions of old, by build id alone, are off by default in the real server, and always here.
+        raise PermissionDenied("Worker versioning in workflow progress APIs is disabled on this namespace.")
+    sticky_alone = queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY and not queue.normal_name
+    if sticky_alone and options is not None:
+        raise InvalidArgument(
+            "NormalName must be set on sticky queue when UseVersioning is true or DeploymentOptions are set."
+        )
+    if byte_length(version.build_id) > config.worker_build_id_size_limit_bytes:
+        raise InvalidArgument("Build ID exceeds configured limit.workerBuildIdSize, use a shorter build ID.")
+    if options is None or options.worker_versioning_mode != VersioningMode.WORKER_VERSIONING_MODE_VERSIONED:
+        return
+    if not options.deployment_name or not options.build_id:
+        raise InvalidArgument("Deployment name and build id must be set together.")
+    _version_field("WorkerDeploymentName", options.deployment_name, config)
+    for mark in (".", ":"):
+        if mark in options.deployment_name:
+            raise InvalidArgument(f"worker deployment name cannot contain '{mark}'")
+    _not_reserved("WorkerDeploymentName", options.deployment_name)
+    _version_field("BuildID", options.build_id, config)
+    _not_reserved("BuildID", options.build_id)
+
+
+def _version_field(name: str, value: str, config: Dynamic) -> None:
+    if byte_length(value) > (config.max_id_length - _VERSION_ID_FRAME_BYTES) // 2:
+        raise InvalidArgument(f"size of {name} larger than the maximum allowed")
+
+
+def _not_reserved(name: str, value: str) -> None:
+    if value.startswith("__"):
+        raise InvalidArgument(f"{name} cannot start with '__'")
