@@ -78,6 +78,13 @@ def _start_activity(t: Transition, i: inputs.StartActivity) -> Any:
     return activity.start(t, i.scheduled_event_id, request_id=i.request_id, identity=i.identity)
 
 
+def _release_activity(t: Transition, i: inputs.ReleaseActivity) -> None:
+    found = activity.find(t, i.scheduled_event_id, i.attempt)
+    if found.request_id != i.request_id:
+        raise NotFound(activity.NOT_FOUND)
+    activity.release(t, found)
+
+
 def _complete_activity(t: Transition, i: inputs.CompleteActivity) -> None:
     by_id = not i.scheduled_event_id
     found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id, started=not by_id)
@@ -204,6 +211,7 @@ _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.FailWorkflowTask: _fail_workflow_task,
     inputs.StartWorkflowTask: _start_workflow_task,
     inputs.StartActivity: _start_activity,
+    inputs.ReleaseActivity: _release_activity,
     inputs.CompleteActivity: _complete_activity,
     inputs.FailActivity: _fail_activity,
     inputs.CancelActivity: _cancel_activity,

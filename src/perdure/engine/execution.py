@@ -282,6 +282,15 @@ class Execution:
     def running(self) -> bool:
         return self.core.status == RUNNING
 
+    @property
+    def pending_workflow_task(self) -> WorkflowTask | None:
+        task: WorkflowTask | None = self.pending[Kind.WORKFLOW_TASK].get("")
+        return task
+
+    def activity(self, scheduled_event_id: int) -> Activity:
+        activity: Activity = self.pending[Kind.ACTIVITY][scheduled_event_id]
+        return activity
+
     def items(self) -> Iterator[tuple[Kind, Key, Item]]:
         for kind, items in self.pending.items():
             for key, item in items.items():

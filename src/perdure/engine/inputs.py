@@ -57,6 +57,15 @@ class StartActivity(Input):
 
 
 @dataclass(slots=True)
+class ReleaseActivity(Input):
+    """The worker that should have had this attempt was gone before it got it."""
+
+    scheduled_event_id: int
+    attempt: int
+    request_id: str
+
+
+@dataclass(slots=True)
 class _ActivityInput(Input):
     """An activity by the event and attempt of a token, or, with event 0, by its id."""
 

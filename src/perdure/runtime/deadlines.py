@@ -70,6 +70,11 @@ class Deadlines:
         heapq.heappush(self._heap, (due_ns, run_key, kind, str(key), key))
         self._arm(due_ns)
 
+    def reload(self) -> None:
+        """Read the window again: deadlines may have been lost from memory."""
+        self._horizon_ns = 0
+        self._wake.set()
+
     def _arm(self, due_ns: int) -> None:
         if due_ns <= self._now_ns():
             self._wake.set()

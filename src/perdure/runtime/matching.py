@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from perdure.clock import Clock
@@ -32,17 +33,23 @@ Task = tuple[int, int, int, Key]
 """(order, run key, kind, key)"""
 
 
+class Taken(Enum):
+    """How it went when a poll took a task: it was served, the task was gone, or the worker was."""
+
+    SERVED = auto()
+    STALE = auto()
+    GONE = auto()
+
+
 @dataclass(slots=True, eq=False)
 class Poll:
-    """One worker's poll. `take(task)` tries to start a task for it and answers whether the poll was served."""
+    """One worker's poll. `take(task)` tries to start a task for it; `take_query(query)` hands it a query, if it can."""
 
     identity: str
-    take: Callable[[Task], Awaitable[bool]]
+    take: Callable[[Task], Awaitable[Taken]]
     take_query: Callable[[Any], bool] | None = None
-    sticky: bool = False
     details: Any = None
     canceled: bool = False
-    busy: bool = False
 
 
 @dataclass(slots=True)
@@ -138,14 +145,16 @@ class Matching:
             self._spawn(self._load(queue))
         self._match(queue)
 
-    def withdraw(self, name: str, poll: Poll) -> None:
-        """The poll has ended without a task."""
-        poll.canceled = True
+    def withdraw(self, name: str, poll: Poll) -> bool:
+        """The poll has ended without a task. False if it is being served just now, and so does not end yet."""
         queue = self._queues.get(name)
-        if queue is not None and poll in queue.polls:
-            queue.polls.remove(poll)
-            # A poll that waited until its end was there all the time.
-            queue.last_poll_ns = self._clock.now_ns()
+        if queue is None or poll not in queue.polls:
+            return False
+        poll.canceled = True
+        queue.polls.remove(poll)
+        # A poll that waited until its end was there all the time.
+        queue.last_poll_ns = self._clock.now_ns()
+        return True
 
     def pollers(self, name: str) -> list[Poller]:
         """Who polled the queue lately."""
@@ -216,22 +225,24 @@ class Matching:
             return
         except Exception:
             log.exception("a task of queue %s could not be handed out", queue.name)
-            self._handed_out(queue, poll, task, False)
+            self._handed_out(queue, poll, task, Taken.STALE)
             return
         self._spawn(self._finish(queue, poll, task, iterator, waiting))
 
     async def _finish(self, queue: Queue, poll: Poll, task: Task, iterator: Any, waiting: Any) -> None:
         try:
-            served = await _Resumed(iterator, waiting)
+            taken = await _Resumed(iterator, waiting)
         except Exception:
             log.exception("a task of queue %s could not be handed out", queue.name)
-            served = False
-        self._handed_out(queue, poll, task, served)
+            taken = Taken.STALE
+        self._handed_out(queue, poll, task, taken)
         self._match(queue)
 
-    def _handed_out(self, queue: Queue, poll: Poll, task: Task, served: bool) -> None:
-        if not served and not poll.canceled:
+    def _handed_out(self, queue: Queue, poll: Poll, task: Task, taken: Taken) -> None:
+        if taken is Taken.STALE and not poll.canceled:
             queue.polls.appendleft(poll)
+        elif taken is Taken.GONE and task not in queue.known:
+            self._push(queue, task)
 
     async def _load(self, queue: Queue) -> None:
         """Read the head of the queue from storage."""
@@ -250,6 +261,13 @@ class Matching:
             queue.loading = False
         self._match(queue)
 
+    def reload(self) -> None:
+        """Read the heads of all polled queues again: tasks may have been lost from memory."""
+        for queue in self._queues.values():
+            if queue.loaded:
+                queue.loaded = False
+                self._spawn(self._load(queue))
+
     def requeue(self, name: str, task: Task) -> None:
         """A task that was taken could not be delivered: offer it again."""
         queue = self.queue(name)
@@ -257,13 +275,9 @@ class Matching:
             self._push(queue, task)
             self._match(queue)
 
-    def stop(self) -> list[Poll]:
-        """End matching. Returns the polls that still wait, to be answered empty."""
+    def stop(self) -> None:
+        """Hand out nothing any more."""
         self._stopped = True
-        waiting = [poll for queue in self._queues.values() for poll in queue.polls]
-        for queue in self._queues.values():
-            queue.polls.clear()
-        return waiting
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -10,7 +10,7 @@ from perdure.engine.transition import Decision
 from perdure.storage.base import RunChange
 
 if TYPE_CHECKING:
-    from perdure.runtime.session import Session
+    from perdure.runtime.queries import Session
 
 BASE_BYTES = 2_500
 """What a cached run costs without its pending items and history, roughly."""

@@ -73,6 +73,15 @@ def start(t: Transition, scheduled_event_id: int, *, request_id: str, identity: 
     return activity
 
 
+def release(t: Transition, activity: Activity) -> None:
+    """No worker got the attempt after all: it waits in its queue as before."""
+    activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
+    activity.started_ns = 0
+    activity.request_id = ""
+    activity.queue = activity_queue(t.core.namespace_id, activity.task_queue)
+    activity.due_ns = activity_due_ns(activity)
+
+
 def startable(t: Transition, scheduled_event_id: int) -> bool:
     """Whether a task that was queued is still there to be started."""
     activity = t.items(Kind.ACTIVITY).get(scheduled_event_id)

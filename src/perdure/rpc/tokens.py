@@ -1,0 +1,76 @@
+"""The tokens that workers and clients carry for us: opaque to them, small, and checked when they come back."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from perdure.errors import InvalidArgument
+
+DESERIALIZING_TOKEN = "error deserializing task token"
+
+
+class WorkflowTaskToken(msgspec.Struct, array_like=True, tag="w", tag_field="t"):
+    """Names one start of a workflow task; another start of the same task has another `started_ns`."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    scheduled_event_id: int
+    started_event_id: int
+    started_ns: int
+    attempt: int
+
+
+class ActivityTaskToken(msgspec.Struct, array_like=True, tag="a", tag_field="t"):
+    """Names one attempt of an activity."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    activity_id: str
+
+
+class QueryTaskToken(msgspec.Struct, array_like=True, tag="q", tag_field="t"):
+    """Names a query that a worker was given."""
+
+    namespace_id: str
+    query_id: str
+
+
+class HistoryToken(msgspec.Struct, array_like=True, tag="h", tag_field="t"):
+    """Where to go on in a history: from `next_event_id`, up to `end_event_id` (not included).
+
+    `running` tells whether the run was open when the token was made; `suffix` whether the events of an unwritten
+    workflow task follow the last page.
+    """
+
+    run_id: str
+    next_event_id: int
+    end_event_id: int
+    running: bool = False
+    suffix: bool = False
+
+
+Token = TypeVar("Token", WorkflowTaskToken, ActivityTaskToken, QueryTaskToken, HistoryToken)
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[type, msgspec.msgpack.Decoder[object]] = {
+    cls: msgspec.msgpack.Decoder(cls) for cls in (WorkflowTaskToken, ActivityTaskToken, QueryTaskToken, HistoryToken)
+}
+
+
+def encode(token: WorkflowTaskToken | ActivityTaskToken | QueryTaskToken | HistoryToken) -> bytes:
+    return _encoder.encode(token)
+
+
+def decode(cls: type[Token], data: bytes, message: str = DESERIALIZING_TOKEN) -> Token:
+    """Raises `InvalidArgument` with `message` when that is no token of ours."""
+    try:
+        token = _decoders[cls].decode(data)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise InvalidArgument(message) from error
+    assert isinstance(token, cls)
+    return token

@@ -1,0 +1,264 @@
+"""Activity tasks: polled, heard of, and closed, by token or by id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Header, Payloads
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflowservice.v1 import (
+    PollActivityTaskQueueRequest,
+    PollActivityTaskQueueResponse,
+    RecordActivityTaskHeartbeatByIdRequest,
+    RecordActivityTaskHeartbeatByIdResponse,
+    RecordActivityTaskHeartbeatRequest,
+    RecordActivityTaskHeartbeatResponse,
+    RespondActivityTaskCanceledByIdRequest,
+    RespondActivityTaskCanceledByIdResponse,
+    RespondActivityTaskCanceledRequest,
+    RespondActivityTaskCanceledResponse,
+    RespondActivityTaskCompletedByIdRequest,
+    RespondActivityTaskCompletedByIdResponse,
+    RespondActivityTaskCompletedRequest,
+    RespondActivityTaskCompletedResponse,
+    RespondActivityTaskFailedByIdRequest,
+    RespondActivityTaskFailedByIdResponse,
+    RespondActivityTaskFailedRequest,
+    RespondActivityTaskFailedResponse,
+)
+
+from perdure.engine import inputs
+from perdure.engine.execution import Activity
+from perdure.engine.queues import activity_queue
+from perdure.engine.times import set_duration, set_time
+from perdure.errors import NotFound
+from perdure.rpc import tokens, validate
+from perdure.rpc.transport import Call
+from perdure.rpc.workflow.polls import Polls
+from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.run import Run
+from perdure.runtime.runtime import Runtime
+
+Target = tuple[Run, int, int, str]
+"""(run, scheduled event id or 0, attempt, activity id)"""
+
+
+class ActivityTasks:
+    def __init__(self, runtime: Runtime, polls: Polls) -> None:
+        self._runtime = runtime
+        self._executor = runtime.executor
+        self._polls = polls
+
+    # Polling.
+
+    def poll_activity_task_queue(self, request: PollActivityTaskQueueRequest, call: Call) -> None:
+        config = self._runtime.config
+        validate.namespace(request, config)
+        namespace = self._runtime.namespaces.get(request.namespace)
+        validate.poll_activity(request, call.timeout_s, config)
+        name = activity_queue(namespace.id, request.task_queue.name)
+        identity = request.identity
+
+        async def take(task: Task) -> Taken:
+            return await self._take(call, task, identity, namespace.name)
+
+        poll = Poll(identity, take, details=request)
+        self._polls.park(name, poll, call, PollActivityTaskQueueResponse(), request.worker_instance_key)
+
+    async def _take(self, call: Call, task: Task, identity: str, namespace: str) -> Taken:
+        executor = self._executor
+        run = executor.cached(task[1]) or await executor.by_key(task[1])
+        if run is None:
+            return Taken.STALE
+        if call.done:
+            return Taken.GONE
+        scheduled_event_id = int(task[3])
+        start = inputs.StartActivity(scheduled_event_id, request_id=executor.ids.uuid(), identity=identity)
+        try:
+            activity: Activity = executor.apply(run, start).reply
+        except NotFound:
+            return Taken.STALE
+        await executor.settled(run)
+        if not call.reply(activity_response(run, activity, namespace).SerializeToString()):
+            self._release(run, activity)
+            return Taken.STALE
+        return Taken.SERVED
+
+    def _release(self, run: Run, activity: Activity) -> None:
+        """The worker was gone before it got the task: the attempt has not begun."""
+        release = inputs.ReleaseActivity(activity.scheduled_event_id, activity.attempt, activity.request_id)
+        try:
+            self._executor.apply(run, release)
+        except NotFound:
+            return
+
+    # Answers by token.
+
+    async def _by_token(self, request: Any) -> Target:
+        token = tokens.decode(tokens.ActivityTaskToken, validate.task_token(request))
+        run = await self._executor.find(token.namespace_id, token.workflow_id, token.run_id)
+        return run, token.scheduled_event_id, token.attempt, ""
+
+    async def record_activity_task_heartbeat(
+        self, request: RecordActivityTaskHeartbeatRequest, call: Call
+    ) -> RecordActivityTaskHeartbeatResponse:
+        target = await self._by_token(request)
+        canceled = await self._heartbeat(target, request)
+        return RecordActivityTaskHeartbeatResponse(cancel_requested=canceled)
+
+    async def respond_activity_task_completed(
+        self, request: RespondActivityTaskCompletedRequest, call: Call
+    ) -> RespondActivityTaskCompletedResponse:
+        await self._complete(await self._by_token(request), request)
+        return RespondActivityTaskCompletedResponse()
+
+    async def respond_activity_task_failed(
+        self, request: RespondActivityTaskFailedRequest, call: Call
+    ) -> RespondActivityTaskFailedResponse:
+        target = await self._by_token(request)
+        failures = validate.activity_failed(request, self._runtime.config)
+        await self._fail(target, request)
+        return RespondActivityTaskFailedResponse(failures=failures)
+
+    async def respond_activity_task_canceled(
+        self, request: RespondActivityTaskCanceledRequest, call: Call
+    ) -> RespondActivityTaskCanceledResponse:
+        await self._cancel(await self._by_token(request), request)
+        return RespondActivityTaskCanceledResponse()
+
+    # Answers by id.
+
+    async def _by_id(self, request: Any) -> Target:
+        validate.namespace(request, self._runtime.config)
+        namespace = self._runtime.namespaces.get(request.namespace)
+        run = await self._executor.find(namespace.id, request.workflow_id, request.run_id)
+        return run, 0, 0, request.activity_id
+
+    async def record_activity_task_heartbeat_by_id(
+        self, request: RecordActivityTaskHeartbeatByIdRequest, call: Call
+    ) -> RecordActivityTaskHeartbeatByIdResponse:
+        validate.activity_heartbeat(request, self._runtime.config)
+        canceled = await self._heartbeat(await self._by_id(request), request)
+        return RecordActivityTaskHeartbeatByIdResponse(cancel_requested=canceled)
+
+    async def respond_activity_task_completed_by_id(
+        self, request: RespondActivityTaskCompletedByIdRequest, call: Call
+    ) -> RespondActivityTaskCompletedByIdResponse:
+        validate.activity_completed(request, self._runtime.config)
+        await self._complete(await self._by_id(request), request)
+        return RespondActivityTaskCompletedByIdResponse()
+
+    async def respond_activity_task_failed_by_id(
+        self, request: RespondActivityTaskFailedByIdRequest, call: Call
+    ) -> RespondActivityTaskFailedByIdResponse:
+        failures = validate.activity_failed_by_id(request, self._runtime.config)
+        await self._fail(await self._by_id(request), request)
+        return RespondActivityTaskFailedByIdResponse(failures=failures)
+
+    async def respond_activity_task_canceled_by_id(
+        self, request: RespondActivityTaskCanceledByIdRequest, call: Call
+    ) -> RespondActivityTaskCanceledByIdResponse:
+        validate.activity_canceled(request, self._runtime.config)
+        await self._cancel(await self._by_id(request), request)
+        return RespondActivityTaskCanceledByIdResponse()
+
+    # What they have in common.
+
+    async def _apply(self, run: Run, input: inputs.Input) -> Any:
+        decision = self._executor.apply(run, input)
+        await self._executor.settled(run)
+        return decision.reply
+
+    async def _heartbeat(self, target: Target, request: Any) -> bool:
+        run, scheduled_event_id, attempt, activity_id = target
+        failure = validate.activity_heartbeat(request, self._runtime.config)
+        if failure is not None:
+            await self._apply(
+                run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure)
+            )
+            return True
+        beat = inputs.HeartbeatActivity(
+            scheduled_event_id, attempt, activity_id, request.identity, _payloads(request, "details")
+        )
+        activity: Activity = await self._apply(run, beat)
+        return activity.cancel_requested
+
+    async def _complete(self, target: Target, request: Any) -> None:
+        run, scheduled_event_id, attempt, activity_id = target
+        failure = validate.activity_completed(request, self._runtime.config)
+        if failure is not None:
+            await self._apply(
+                run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure)
+            )
+            return
+        result = _payloads(request, "result")
+        await self._apply(
+            run, inputs.CompleteActivity(scheduled_event_id, attempt, activity_id, request.identity, result)
+        )
+
+    async def _fail(self, target: Target, request: Any) -> None:
+        run, scheduled_event_id, attempt, activity_id = target
+        failure = request.failure if request.HasField("failure") else Failure()
+        details = _payloads(request, "last_heartbeat_details")
+        await self._apply(
+            run,
+            inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure, details),
+        )
+
+    async def _cancel(self, target: Target, request: Any) -> None:
+        run, scheduled_event_id, attempt, activity_id = target
+        failure = validate.activity_canceled(request, self._runtime.config)
+        if failure is not None:
+            await self._apply(
+                run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure)
+            )
+            return
+        details = _payloads(request, "details")
+        await self._apply(
+            run, inputs.CancelActivity(scheduled_event_id, attempt, activity_id, request.identity, details)
+        )
+
+
+def _payloads(request: Message, name: str) -> Payloads | None:
+    return getattr(request, name) if request.HasField(name) else None
+
+
+def activity_response(run: Run, activity: Activity, namespace: str) -> PollActivityTaskQueueResponse:
+    """A started activity as its worker gets it."""
+    core = run.core
+    token = tokens.ActivityTaskToken(
+        core.namespace_id,
+        core.workflow_id,
+        core.run_id,
+        activity.scheduled_event_id,
+        activity.attempt,
+        activity.activity_id,
+    )
+    response = PollActivityTaskQueueResponse(
+        task_token=tokens.encode(token),
+        workflow_namespace=namespace,
+        activity_id=activity.activity_id,
+        attempt=activity.attempt,
+    )
+    response.workflow_type.name = core.workflow_type
+    response.workflow_execution.workflow_id = core.workflow_id
+    response.workflow_execution.run_id = core.run_id
+    response.activity_type.name = activity.activity_type
+    if activity.header:
+        response.header.CopyFrom(Header.FromString(activity.header))
+    if activity.input:
+        response.input.MergeFromString(activity.input)
+    if activity.heartbeat_details:
+        response.heartbeat_details.MergeFromString(activity.heartbeat_details)
+    if activity.retry_policy:
+        response.retry_policy.MergeFromString(activity.retry_policy)
+    if activity.priority or core.priority:
+        response.priority.MergeFromString(core.priority + activity.priority)
+    set_time(response.scheduled_time, activity.first_scheduled_ns)
+    set_time(response.current_attempt_scheduled_time, activity.scheduled_ns)
+    set_time(response.started_time, activity.started_ns)
+    set_duration(response.schedule_to_close_timeout, activity.schedule_to_close_ns)
+    set_duration(response.start_to_close_timeout, activity.start_to_close_ns)
+    set_duration(response.heartbeat_timeout, activity.heartbeat_ns)
+    return response

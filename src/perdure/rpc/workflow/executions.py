@@ -1,0 +1,316 @@
+"""Workflow executions: started, signalled, cancelled, terminated."""
+
+from __future__ import annotations
+
+from temporalio.api.common.v1 import Link
+from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus, WorkflowIdConflictPolicy
+from temporalio.api.workflowservice.v1 import (
+    RequestCancelWorkflowExecutionRequest,
+    RequestCancelWorkflowExecutionResponse,
+    SignalWithStartWorkflowExecutionRequest,
+    SignalWithStartWorkflowExecutionResponse,
+    SignalWorkflowExecutionRequest,
+    SignalWorkflowExecutionResponse,
+    StartWorkflowExecutionRequest,
+    StartWorkflowExecutionResponse,
+    TerminateWorkflowExecutionRequest,
+    TerminateWorkflowExecutionResponse,
+)
+
+from perdure.engine import inputs
+from perdure.engine.cron import next_backoff
+from perdure.engine.execution import Core, Kind
+from perdure.engine.machines.workflow import Cancel, Signal, StartOptions
+from perdure.engine.start import Start, resolve
+from perdure.engine.times import get_duration
+from perdure.errors import NotFound
+from perdure.rpc import validate
+from perdure.rpc.transport import Call
+from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
+from perdure.runtime.follow_ups import termination_by_reuse
+from perdure.runtime.namespaces import Namespace
+from perdure.runtime.run import Run
+from perdure.runtime.runtime import Runtime
+
+RUNNING = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+STARTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+EXECUTION_NOT_FOUND = "workflow execution not found"
+EAGER_REQUEST_ID = "request-from-eager-start"
+
+
+class Executions:
+    def __init__(self, runtime: Runtime, workflow_tasks: WorkflowTasks) -> None:
+        self._runtime = runtime
+        self._executor = runtime.executor
+        self._workflow_tasks = workflow_tasks
+
+    def _namespace(self, request: object, method: str) -> Namespace:
+        validate.namespace(request, self._runtime.config)  # type: ignore[arg-type]
+        namespace = self._runtime.namespaces.get(request.namespace)  # type: ignore[attr-defined]
+        validate.namespace_state(method, namespace.name, namespace.state)
+        return namespace
+
+    # Starting.
+
+    async def start_workflow_execution(
+        self, request: StartWorkflowExecutionRequest, call: Call
+    ) -> StartWorkflowExecutionResponse:
+        executor = self._executor
+        namespace = self._namespace(request, "StartWorkflowExecution")
+        validate.start(request, self._runtime.config, self._runtime.namespaces.rules)
+        current = await executor.find_current(namespace.id, request.workflow_id)
+        if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
+            await executor.settled(current)
+            return self._repeated(namespace, current, request.request_id)
+        outcome = self._resolve(current, request)
+        if outcome is Start.USE_CURRENT:
+            assert current is not None
+            return await self._use_current(namespace, current, request)
+        run = self._begin(namespace, request, current, outcome, eager=self._is_eager(request))
+        await executor.settled(run)
+        core = run.core
+        response = StartWorkflowExecutionResponse(
+            run_id=core.run_id, started=True, status=RUNNING, first_execution_run_id=core.first_run_id
+        )
+        response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+        task = run.execution.pending_workflow_task
+        if self._is_eager(request) and task is not None and task.request_id == EAGER_REQUEST_ID:
+            data = await self._workflow_tasks.response(run, task, sticky=False)
+            response.eager_workflow_task.MergeFromString(data)
+        return response
+
+    def _is_eager(self, request: StartWorkflowExecutionRequest) -> bool:
+        delayed = request.cron_schedule or get_duration(request.workflow_start_delay)
+        return request.request_eager_execution and self._runtime.config.enable_eager_workflow_start and not delayed
+
+    def _resolve(self, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
+        return resolve(
+            current.core if current is not None else None,
+            request.workflow_id_reuse_policy,
+            request.workflow_id_conflict_policy,
+            self._executor.now_ns(),
+            self._runtime.config,
+        )
+
+    def _begin(
+        self,
+        namespace: Namespace,
+        request: StartWorkflowExecutionRequest,
+        current: Run | None,
+        outcome: Start,
+        *,
+        eager: bool = False,
+        signal: Signal | None = None,
+    ) -> Run:
+        executor = self._executor
+        now_ns = executor.now_ns()
+        backoff_ns = get_duration(request.workflow_start_delay)
+        if request.cron_schedule:
+            backoff_ns = next_backoff(request.cron_schedule, now_ns, now_ns) or 0
+        execution_timeout_ns = get_duration(request.workflow_execution_timeout)
+        options = StartOptions(
+            run_id=executor.ids.uuid(),
+            first_task_backoff_ns=backoff_ns,
+            execution_expiration_ns=now_ns + backoff_ns + execution_timeout_ns if execution_timeout_ns else 0,
+            eager=eager,
+            signal=signal,
+        )
+        if request.HasField("continued_failure"):
+            options.continued_failure = request.continued_failure
+        if request.HasField("last_completion_result"):
+            options.last_completion_result = request.last_completion_result
+        before: list[tuple[Run, inputs.Input]] = []
+        if outcome is Start.TERMINATE_CURRENT:
+            assert current is not None
+            before.append((current, termination_by_reuse(options.run_id)))
+        run = executor.start(namespace, request, options, before=before)
+        task = run.execution.pending_workflow_task
+        if eager and task is not None:
+            start = inputs.StartWorkflowTask(
+                task.scheduled_event_id, request_id=EAGER_REQUEST_ID, identity=request.identity, sticky=False
+            )
+            executor.apply(run, start)
+        return run
+
+    def _repeated(self, namespace: Namespace, run: Run, request_id: str) -> StartWorkflowExecutionResponse:
+        """The same request came again: the same answer."""
+        core = run.core
+        request = run.execution.pending[Kind.REQUEST][request_id]
+        response = StartWorkflowExecutionResponse(
+            run_id=core.run_id,
+            started=request.event_type == STARTED,
+            status=core.status,  # type: ignore[arg-type]
+            first_execution_run_id=core.first_run_id,
+        )
+        if request.event_type == STARTED:
+            response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+        else:
+            response.link.CopyFrom(_request_link(namespace, core, request_id, request.event_type))
+        return response
+
+    async def _use_current(
+        self, namespace: Namespace, run: Run, request: StartWorkflowExecutionRequest
+    ) -> StartWorkflowExecutionResponse:
+        core = run.core
+        response = StartWorkflowExecutionResponse(
+            run_id=core.run_id, started=False, status=RUNNING, first_execution_run_id=core.first_run_id
+        )
+        response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+        if request.HasField("on_conflict_options"):
+            self._executor.apply(run, inputs.AttachRequest(request))
+            if request.on_conflict_options.attach_request_id:
+                updated = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
+                response.link.CopyFrom(_request_link(namespace, core, request.request_id, updated))
+        await self._executor.settled(run)
+        return response
+
+    # Signals.
+
+    async def signal_workflow_execution(
+        self, request: SignalWorkflowExecutionRequest, call: Call
+    ) -> SignalWorkflowExecutionResponse:
+        namespace = self._namespace(request, "SignalWorkflowExecution")
+        validate.signal(request, self._runtime.config)
+        target = request.workflow_execution
+        run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
+        self._executor.apply(run, inputs.SignalWorkflow(_signal(request)))
+        await self._executor.settled(run)
+        response = SignalWorkflowExecutionResponse()
+        if request.request_id:
+            response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
+        return response
+
+    async def signal_with_start_workflow_execution(
+        self, request: SignalWithStartWorkflowExecutionRequest, call: Call
+    ) -> SignalWithStartWorkflowExecutionResponse:
+        namespace = self._namespace(request, "SignalWithStartWorkflowExecution")
+        validate.signal_with_start(request, self._runtime.config, self._runtime.namespaces.rules)
+        start = _start_request(request)
+        signal = _signal(request)
+        current = await self._executor.find_current(namespace.id, request.workflow_id)
+        terminates = (
+            request.workflow_id_conflict_policy
+            == WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+        )
+        if current is not None and current.execution.running and not terminates:
+            self._executor.apply(current, inputs.SignalWorkflow(signal))
+            await self._executor.settled(current)
+            return self._signaled(namespace, current, request.request_id, started=False)
+        if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
+            await self._executor.settled(current)
+            return self._signaled(namespace, current, request.request_id, started=False)
+        outcome = self._resolve(current, start)
+        run = self._begin(namespace, start, current, outcome, signal=signal)
+        await self._executor.settled(run)
+        return self._signaled(namespace, run, request.request_id, started=True)
+
+    @staticmethod
+    def _signaled(
+        namespace: Namespace, run: Run, request_id: str, *, started: bool
+    ) -> SignalWithStartWorkflowExecutionResponse:
+        response = SignalWithStartWorkflowExecutionResponse(run_id=run.core.run_id, started=started)
+        response.signal_link.CopyFrom(_request_link(namespace, run.core, request_id, _SIGNALED))
+        return response
+
+    # Cancel and terminate.
+
+    async def request_cancel_workflow_execution(
+        self, request: RequestCancelWorkflowExecutionRequest, call: Call
+    ) -> RequestCancelWorkflowExecutionResponse:
+        namespace = self._namespace(request, "RequestCancelWorkflowExecution")
+        validate.cancel(request, self._runtime.config)
+        run = await self._find(
+            namespace,
+            request.workflow_execution.workflow_id,
+            request.workflow_execution.run_id,
+            request.first_execution_run_id,
+        )
+        cancel = Cancel(
+            reason=request.reason,
+            identity=request.identity,
+            request_id=request.request_id,
+            links=list(request.links),
+        )
+        self._executor.apply(run, inputs.CancelWorkflow(cancel))
+        await self._executor.settled(run)
+        return RequestCancelWorkflowExecutionResponse()
+
+    async def terminate_workflow_execution(
+        self, request: TerminateWorkflowExecutionRequest, call: Call
+    ) -> TerminateWorkflowExecutionResponse:
+        namespace = self._namespace(request, "TerminateWorkflowExecution")
+        validate.terminate(request, self._runtime.config)
+        run = await self._find(
+            namespace,
+            request.workflow_execution.workflow_id,
+            request.workflow_execution.run_id,
+            request.first_execution_run_id,
+        )
+        terminate = inputs.TerminateWorkflow(
+            reason=request.reason,
+            details=request.details if request.HasField("details") else None,
+            identity=request.identity,
+            links=list(request.links),
+        )
+        self._executor.apply(run, terminate)
+        await self._executor.settled(run)
+        return TerminateWorkflowExecutionResponse()
+
+    async def _find(self, namespace: Namespace, workflow_id: str, run_id: str, first_run_id: str) -> Run:
+        """The run that is meant; with the id of the first run of a chain, the current run if it is of that chain."""
+        run = await self._executor.find(namespace.id, workflow_id, "" if first_run_id else run_id)
+        if first_run_id and run.execution.running and run.core.first_run_id != first_run_id:
+            raise NotFound(EXECUTION_NOT_FOUND)
+        return run
+
+
+_SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+
+_START_FIELDS = frozenset(StartWorkflowExecutionRequest.DESCRIPTOR.fields_by_name) & frozenset(
+    SignalWithStartWorkflowExecutionRequest.DESCRIPTOR.fields_by_name
+)
+
+
+def _start_request(request: SignalWithStartWorkflowExecutionRequest) -> StartWorkflowExecutionRequest:
+    """The start within a signal-with-start."""
+    start = StartWorkflowExecutionRequest()
+    for field, value in request.ListFields():
+        if field.name not in _START_FIELDS:
+            continue
+        if field.message_type is not None and not field.is_repeated:
+            getattr(start, field.name).CopyFrom(value)
+        elif field.is_repeated:
+            getattr(start, field.name).extend(value)
+        else:
+            setattr(start, field.name, value)
+    return start
+
+
+def _signal(request: SignalWorkflowExecutionRequest | SignalWithStartWorkflowExecutionRequest) -> Signal:
+    source = request.signal_input if isinstance(request, SignalWithStartWorkflowExecutionRequest) else request.input
+    name = "signal_input" if isinstance(request, SignalWithStartWorkflowExecutionRequest) else "input"
+    return Signal(
+        name=request.signal_name,
+        input=source if request.HasField(name) else None,  # type: ignore[arg-type]
+        header=request.header if request.HasField("header") else None,
+        identity=request.identity,
+        request_id=request.request_id,
+        links=list(request.links),
+    )
+
+
+def _link(namespace: Namespace, core: Core, *, event_id: int, event_type: EventType.ValueType) -> Link:
+    link = Link()
+    event = link.workflow_event
+    event.namespace, event.workflow_id, event.run_id = namespace.name, core.workflow_id, core.run_id
+    event.event_ref.event_id, event.event_ref.event_type = event_id, event_type
+    return link
+
+
+def _request_link(namespace: Namespace, core: Core, request_id: str, event_type: int) -> Link:
+    link = Link()
+    event = link.workflow_event
+    event.namespace, event.workflow_id, event.run_id = namespace.name, core.workflow_id, core.run_id
+    event.request_id_ref.request_id = request_id
+    event.request_id_ref.event_type = EventType.ValueType(event_type)
+    return link

@@ -1,0 +1,78 @@
+"""Long polls: each is parked until it is served, its time is up, its worker shuts down, or the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from google.protobuf.message import Message
+
+from perdure.rpc.transport import Call
+from perdure.runtime.matching import Poll
+from perdure.runtime.runtime import Runtime
+
+MARGIN_S = 1.0
+"""How long before the client's deadline a poll is answered empty."""
+
+
+class Polls:
+    """The polls that wait. One timer each, nothing else."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._waiting: dict[Poll, tuple[Call, bytes, str, str]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def park(self, queue: str, poll: Poll, call: Call, empty: Message, worker_key: str) -> None:
+        """Wait for a task of `queue`. `empty` is the answer when there is none."""
+        config = self._runtime.config
+        timeout_s = config.matching_long_poll_expiration_interval_s
+        if call.timeout_s is not None:
+            timeout_s = min(timeout_s, max(0.0, call.timeout_s - MARGIN_S))
+        answer = empty.SerializeToString()
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(timeout_s, self._expire, queue, poll)
+        self._waiting[poll] = (call, answer, queue, worker_key)
+        taken = poll.take
+
+        async def take(task: Any) -> Any:
+            result = await taken(task)
+            if call.done:
+                self._end(poll, timer)
+            return result
+
+        poll.take = take
+        call.on_cancel(lambda: self._cancel(queue, poll, timer))
+        self._runtime.matching.poll(queue, poll)
+
+    def _end(self, poll: Poll, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._waiting.pop(poll, None)
+
+    def _cancel(self, queue: str, poll: Poll, timer: asyncio.TimerHandle) -> None:
+        self._end(poll, timer)
+        self._runtime.matching.withdraw(queue, poll)
+
+    def _expire(self, queue: str, poll: Poll) -> None:
+        waiting = self._waiting.pop(poll, None)
+        if waiting is None:
+            return
+        if self._runtime.matching.withdraw(queue, poll):
+            waiting[0].reply(waiting[1])
+
+    def release(self, worker_key: str) -> None:
+        """Answer the polls of a worker that shuts down."""
+        for poll, (_, _, queue, key) in list(self._waiting.items()):
+            if key == worker_key:
+                self._expire(queue, poll)
+
+    def release_all(self) -> None:
+        """Answer every poll: the server stops."""
+        for poll, (_, _, queue, _) in list(self._waiting.items()):
+            self._expire(queue, poll)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

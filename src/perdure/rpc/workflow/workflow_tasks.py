@@ -1,0 +1,265 @@
+"""Workflow tasks: polled, completed, failed; and the workers that shut down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.history.v1 import History
+from temporalio.api.workflowservice.v1 import (
+    PollWorkflowTaskQueueRequest,
+    PollWorkflowTaskQueueResponse,
+    ResetStickyTaskQueueRequest,
+    ResetStickyTaskQueueResponse,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
+    RespondWorkflowTaskFailedRequest,
+    RespondWorkflowTaskFailedResponse,
+    ShutdownWorkerRequest,
+    ShutdownWorkerResponse,
+)
+
+from perdure.engine import inputs
+from perdure.engine.commands import Completed
+from perdure.engine.execution import WorkflowTask
+from perdure.engine.machines.workflow_task import NOT_FOUND, materialise
+from perdure.engine.queues import workflow_queue
+from perdure.engine.times import set_time
+from perdure.errors import NotFound
+from perdure.rpc import tokens, validate
+from perdure.rpc.transport import Call
+from perdure.rpc.workflow.activity_tasks import activity_response
+from perdure.rpc.workflow.polls import Polls
+from perdure.runtime import history
+from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.queries import Queries, QueryTask
+from perdure.runtime.run import Run
+from perdure.runtime.runtime import Runtime
+
+_HISTORY_TAG = (PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name["history"].number << 3) | 2
+
+
+class WorkflowTasks:
+    def __init__(self, runtime: Runtime, polls: Polls, queries: Queries) -> None:
+        self._runtime = runtime
+        self._executor = runtime.executor
+        self._polls = polls
+        self._queries = queries
+
+    # Polling.
+
+    def poll_workflow_task_queue(self, request: PollWorkflowTaskQueueRequest, call: Call) -> None:
+        config = self._runtime.config
+        validate.namespace(request, config)
+        namespace = self._runtime.namespaces.get(request.namespace)
+        validate.poll_workflow(request, call.timeout_s, config)
+        sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
+        name = workflow_queue(namespace.id, request.task_queue.name)
+        identity = request.identity
+
+        async def take(task: Task) -> Taken:
+            return await self._take(call, task, identity, sticky)
+
+        def take_query(query: QueryTask) -> bool:
+            if call.done:
+                return False
+            self._spawn(self._give_query(call, query, sticky))
+            return True
+
+        poll = Poll(identity, take, take_query, details=request)
+        self._polls.park(name, poll, call, PollWorkflowTaskQueueResponse(), request.worker_instance_key)
+
+    def _spawn(self, coroutine: Any) -> None:
+        self._polls.spawn(coroutine)
+
+    async def _take(self, call: Call, task: Task, identity: str, sticky: bool) -> Taken:
+        executor = self._executor
+        run = executor.cached(task[1]) or await executor.by_key(task[1])
+        if run is None:
+            return Taken.STALE
+        if call.done:
+            return Taken.GONE
+        waiting = run.execution.pending_workflow_task
+        if waiting is None:
+            return Taken.STALE
+        start = inputs.StartWorkflowTask(
+            waiting.scheduled_event_id, request_id=executor.ids.uuid(), identity=identity, sticky=sticky
+        )
+        try:
+            executor.apply(run, start)
+        except NotFound:
+            return Taken.STALE
+        started = run.execution.pending_workflow_task
+        assert started is not None
+        if not executor.is_durable(run):
+            await executor.settled(run)
+        call.reply(await self.response(run, started, sticky=sticky))
+        return Taken.SERVED
+
+    async def response(self, run: Run, task: WorkflowTask, *, sticky: bool) -> bytes:
+        """A started task as its worker gets it; `sticky` workers need only what is new to them."""
+        core = run.core
+        response = self._describe(run, task)
+        first = core.previous_started_event_id + 1 if sticky else 1
+        page = await history.read(
+            self._executor, run, first, core.next_event_id, self._runtime.config.history_max_page_size
+        )
+        data = page.data
+        if page.next_event_id:
+            token = tokens.HistoryToken(core.run_id, page.next_event_id, core.next_event_id, True, True)
+            response.next_page_token = tokens.encode(token)
+        else:
+            suffix = materialise(core, task)
+            if suffix:
+                data += History(events=suffix).SerializeToString()
+        self._queries.attach(run, response)
+        return with_history(response, data)
+
+    def _describe(self, run: Run, task: WorkflowTask) -> PollWorkflowTaskQueueResponse:
+        core = run.core
+        token = tokens.WorkflowTaskToken(
+            core.namespace_id,
+            core.workflow_id,
+            core.run_id,
+            task.scheduled_event_id,
+            task.started_event_id,
+            task.started_ns,
+            task.attempt,
+        )
+        response = PollWorkflowTaskQueueResponse(
+            task_token=tokens.encode(token),
+            previous_started_event_id=core.previous_started_event_id,
+            started_event_id=task.started_event_id,
+            attempt=task.attempt,
+        )
+        self._name(run, response)
+        set_time(response.scheduled_time, task.scheduled_ns)
+        set_time(response.started_time, task.started_ns)
+        return response
+
+    @staticmethod
+    def _name(run: Run, response: PollWorkflowTaskQueueResponse) -> None:
+        core = run.core
+        response.workflow_execution.workflow_id = core.workflow_id
+        response.workflow_execution.run_id = core.run_id
+        response.workflow_type.name = core.workflow_type
+        response.workflow_execution_task_queue.name = core.task_queue
+        response.workflow_execution_task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+
+    async def _give_query(self, call: Call, query: QueryTask, sticky: bool) -> None:
+        """Hand a query to a worker directly: with the whole history, unless the worker is the sticky one."""
+        run = query.run
+        core = run.core
+        token = tokens.QueryTaskToken(core.namespace_id, query.id)
+        response = PollWorkflowTaskQueueResponse(
+            task_token=tokens.encode(token),
+            previous_started_event_id=core.previous_started_event_id,
+            started_event_id=core.previous_started_event_id,
+            query=query.query,
+            attempt=1,
+        )
+        self._name(run, response)
+        data = b""
+        if not sticky:
+            page = await history.read(
+                self._executor, run, 1, core.next_event_id, self._runtime.config.history_max_page_size
+            )
+            data = page.data
+            if page.next_event_id:
+                next_page = tokens.HistoryToken(core.run_id, page.next_event_id, core.next_event_id)
+                response.next_page_token = tokens.encode(next_page)
+        if not call.reply(with_history(response, data)):
+            self._queries.dispatch_again(query)
+
+    # Answers.
+
+    async def respond_workflow_task_completed(
+        self, request: RespondWorkflowTaskCompletedRequest, call: Call
+    ) -> RespondWorkflowTaskCompletedResponse | bytes:
+        validate.workflow_task_completed(request, self._runtime.config)
+        token = tokens.decode(tokens.WorkflowTaskToken, validate.task_token(request))
+        run = await self._find(token)
+        complete = inputs.CompleteWorkflowTask(
+            token.scheduled_event_id, token.started_event_id, token.started_ns, token.attempt, request
+        )
+        decision = self._executor.apply(run, complete)
+        completed: Completed = decision.reply
+        self._queries.answer(run, request.query_results, task_created=completed.task_created)
+        eager = [run.execution.activity(event_id) for event_id in completed.eager_activities]
+        await self._executor.settled(run)
+        if decision.error is not None:
+            raise decision.error
+        response = RespondWorkflowTaskCompletedResponse()
+        namespace = self._runtime.namespaces.by_id(token.namespace_id)
+        response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
+        if completed.new_task is not None:
+            task = await self.response(run, completed.new_task, sticky=completed.new_task.sticky)
+            response.workflow_task.MergeFromString(task)
+        return response
+
+    async def _find(self, token: tokens.WorkflowTaskToken) -> Run:
+        try:
+            return await self._executor.find(token.namespace_id, token.workflow_id, token.run_id)
+        except NotFound as error:
+            raise NotFound(NOT_FOUND) from error
+
+    async def respond_workflow_task_failed(
+        self, request: RespondWorkflowTaskFailedRequest, call: Call
+    ) -> RespondWorkflowTaskFailedResponse:
+        validate.workflow_task_failed(request, self._runtime.config)
+        token = tokens.decode(tokens.WorkflowTaskToken, validate.task_token(request))
+        run = await self._find(token)
+        fail = inputs.FailWorkflowTask(
+            token.scheduled_event_id,
+            token.started_event_id,
+            token.started_ns,
+            token.attempt,
+            cause=request.cause,
+            failure=request.failure if request.HasField("failure") else None,
+            identity=request.identity,
+            binary_checksum=request.binary_checksum,
+        )
+        self._executor.apply(run, fail)
+        self._queries.task_failed(run)
+        await self._executor.settled(run)
+        return RespondWorkflowTaskFailedResponse()
+
+    # Workers that leave.
+
+    async def reset_sticky_task_queue(
+        self, request: ResetStickyTaskQueueRequest, call: Call
+    ) -> ResetStickyTaskQueueResponse:
+        validate.namespace(request, self._runtime.config)
+        namespace = self._runtime.namespaces.get(request.namespace)
+        validate.describe(request)
+        run = await self._executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
+        self._executor.apply(run, inputs.ResetStickiness())
+        await self._executor.settled(run)
+        return ResetStickyTaskQueueResponse()
+
+    async def shutdown_worker(self, request: ShutdownWorkerRequest, call: Call) -> ShutdownWorkerResponse:
+        """The worker leaves: its sticky queue is given up, and its polls are answered empty."""
+        validate.namespace(request, self._runtime.config)
+        namespace = self._runtime.namespaces.get(request.namespace)
+        if request.sticky_task_queue:
+            self._runtime.matching.abandon(workflow_queue(namespace.id, request.sticky_task_queue))
+        if request.worker_instance_key and self._runtime.config.enable_cancel_worker_polls_on_shutdown:
+            self._polls.release(request.worker_instance_key)
+        await asyncio.sleep(0)
+        return ShutdownWorkerResponse()
+
+
+def with_history(response: PollWorkflowTaskQueueResponse, data: bytes) -> bytes:
+    """The response with a history that is serialized already."""
+    head = response.SerializeToString()
+    return b"".join((head, _varint(_HISTORY_TAG), _varint(len(data)), data))
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append((value & 0x7F) | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,102 @@
+"""The runtime: executor, matching, deadlines and follow-ups, wired together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from perdure.clock import Clock, Ids
+from perdure.config import Dynamic
+from perdure.engine import inputs
+from perdure.engine.execution import Key, Kind, WorkflowTask
+from perdure.engine.queues import workflow_queue
+from perdure.engine.transition import Decision
+from perdure.errors import NotFound
+from perdure.runtime.deadlines import Deadlines
+from perdure.runtime.executor import Executor
+from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
+from perdure.runtime.follow_ups import FollowUps
+from perdure.runtime.matching import Matching
+from perdure.runtime.namespaces import Namespaces
+from perdure.runtime.run import Run
+from perdure.storage.base import Storage
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Everything below the edge. Make it with `open`, on the event loop it will belong to."""
+
+    def __init__(self, executor: Executor, namespaces: Namespaces) -> None:
+        self.executor = executor
+        self.namespaces = namespaces
+        self.storage = executor.storage
+        self.clock = executor.clock
+        self.ids = executor.ids
+        self.config = executor.config
+        self.follow_ups = FollowUps(executor)
+        self.matching = Matching(
+            executor.storage,
+            executor.clock,
+            sticky_window_s=self.config.sticky_poller_unavailable_window_s,
+            poller_ttl_s=self.config.poller_history_ttl_s,
+        )
+        self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
+        executor.publish = self._publish
+        executor.forgotten = self._forgotten
+
+    @classmethod
+    async def open(cls, storage: Storage, clock: Clock, ids: Ids, config: Dynamic, *, cache_bytes: int) -> Runtime:
+        namespaces = await Namespaces.load(storage)
+        executor = Executor(
+            storage,
+            namespaces,
+            clock,
+            ids,
+            config,
+            cache_bytes=cache_bytes,
+            first_run_key=await storage.max_run_key() + 1,
+        )
+        return cls(executor, namespaces)
+
+    def start(self) -> None:
+        """Begin to act on deadlines."""
+        self.deadlines.start()
+
+    async def stop(self) -> None:
+        """Write what is open and close storage. Polls were answered before."""
+        await self.deadlines.stop()
+        await self.executor.close()
+        await self.storage.close()
+
+    def _publish(self, run: Run, decision: Decision) -> None:
+        """A decision is durable: offer its tasks and note its deadlines."""
+        for kind, key, item in decision.changes:
+            if item is None:
+                continue
+            if item.queue is not None:
+                self._offer(run, kind, key, item)
+            if item.due_ns is not None:
+                self.deadlines.add(item.due_ns, run.run_key, kind, key)
+
+    def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
+        normal = ""
+        if kind == Kind.WORKFLOW_TASK and item.sticky:
+            normal = workflow_queue(run.core.namespace_id, run.core.task_queue)
+        self.matching.add(str(item.queue), item.order, run.run_key, kind, key, normal=normal)
+
+    async def _act(self, run_key: int, kind: int, key: Key) -> None:
+        """The time of a pending item has come."""
+        run = await self.executor.by_key(run_key)
+        if run is None:
+            return
+        if kind in FOLLOW_UP_KINDS:
+            await self.follow_ups.act(run, kind, key)
+            return
+        with contextlib.suppress(NotFound):
+            self.executor.apply(run, inputs.Deadline(Kind(kind), key))
+
+    def _forgotten(self, run: Run) -> None:
+        """A commit failed: what memory knew of deadlines and tasks may have been taken from it too early."""
+        self.deadlines.reload()
+        self.matching.reload()

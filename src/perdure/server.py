@@ -1,0 +1,153 @@
+"""The server, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from perdure.clock import Clock, Ids, RandomIds, RealClock
+from perdure.config import Settings
+from perdure.rpc.server import create_server
+from perdure.rpc.transport import Transport
+from perdure.rpc.workflow.activity_tasks import ActivityTasks
+from perdure.rpc.workflow.empty import Empty
+from perdure.rpc.workflow.executions import Executions
+from perdure.rpc.workflow.polls import Polls
+from perdure.rpc.workflow.query import QueryHandlers
+from perdure.rpc.workflow.system import System
+from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
+from perdure.runtime.namespaces import Namespace
+from perdure.runtime.queries import Queries
+from perdure.runtime.runtime import Runtime
+from perdure.storage.base import Batch
+from perdure.storage.sqlite import SqliteStorage
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+CLUSTER_ID_KEY = "cluster-id"
+
+
+class Server:
+    """A Perdure server on a file, or in memory.
+
+        async with perdure.Server(db="orders.db") as server:
+            client = await server.client()
+
+    `settings` says everything at once; without it, `db` is the file (None: in memory), `namespaces` exist when the
+    server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names. Several servers may
+    run in one process, each on its own file. Raises `StartupError` with one sentence that says what to do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        db: str | Path | None = None,
+        namespaces: Sequence[str] = ("default",),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        dynamic_config: Mapping[str, Any] | None = None,
+        transport: str = "native",
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        if settings is None:
+            settings = Settings.in_process(
+                db=db,
+                namespaces=namespaces,
+                host=host,
+                port=port,
+                dynamic_config=dynamic_config or {},
+                transport=transport,
+            )
+        self.settings = settings
+        self._clock = clock
+        self._ids = ids or RandomIds()
+        self._runtime: Runtime | None = None
+        self._transport: Transport | None = None
+        self._polls: Polls | None = None
+        self.port = 0
+        """The port, once the server has started."""
+
+    @property
+    def address(self) -> str:
+        """`host:port`, for clients."""
+        return f"{self.settings.host}:{self.port}"
+
+    async def start(self) -> None:
+        """Open the file, listen, and go on with what is due."""
+        settings = self.settings
+        storage = SqliteStorage.open(settings.db)
+        try:
+            clock = self._clock or RealClock(asyncio.get_running_loop())
+            runtime = await Runtime.open(
+                storage, clock, self._ids, settings.dynamic, cache_bytes=settings.execution_cache_bytes
+            )
+            cluster_id = await self._prepare(runtime)
+            polls = Polls(runtime)
+            self._transport = create_server(settings.transport, self._families(runtime, polls, cluster_id))
+            self.port = await self._transport.start(settings.host, settings.port)
+        except BaseException:
+            await storage.close()
+            raise
+        self._runtime, self._polls = runtime, polls
+        runtime.start()
+
+    def _families(self, runtime: Runtime, polls: Polls, cluster_id: str) -> list[object]:
+        queries = Queries(runtime)
+        workflow_tasks = WorkflowTasks(runtime, polls, queries)
+        return [
+            Empty(),
+            System(cluster_id, "sqlite"),
+            workflow_tasks,
+            ActivityTasks(runtime, polls),
+            QueryHandlers(runtime, queries),
+            Executions(runtime, workflow_tasks),
+        ]
+
+    async def _prepare(self, runtime: Runtime) -> str:
+        """Make what every server has: a cluster id, and the namespaces that were asked for."""
+        executor = runtime.executor
+        stored = await runtime.storage.meta(CLUSTER_ID_KEY)
+        cluster_id = stored.decode() if stored else self._ids.uuid()
+        if stored is None:
+
+            def change(batch: Batch) -> None:
+                batch.meta[CLUSTER_ID_KEY] = cluster_id.encode()
+
+            executor.write(change)
+        for name in self.settings.namespaces:
+            if name not in runtime.namespaces:
+                namespace = Namespace(id=self._ids.uuid(), name=name, created_ns=executor.now_ns())
+                runtime.namespaces.save(executor, namespace)
+        await executor.flushed()
+        return cluster_id
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Answer the polls, finish what is under way (for up to `grace_s` seconds), and close the file."""
+        runtime, transport, polls = self._runtime, self._transport, self._polls
+        self._runtime = self._transport = self._polls = None
+        if polls is not None:
+            polls.release_all()
+        if runtime is not None:
+            runtime.matching.stop()
+        if transport is not None:
+            await transport.stop(grace_s)
+        if runtime is not None:
+            await runtime.stop()
+
+    async def client(self, namespace: str = "default", **options: Any) -> Client:
+        """A client of this server; `options` are those of `temporalio.client.Client.connect`."""
+        from temporalio.client import Client
+
+        return await Client.connect(self.address, namespace=namespace, **options)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
