@@ -21,6 +21,8 @@ def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     A second signal ends the process at once; nothing that was acknowledged is lost by that. Errors: `StartupError`.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # Starting makes a lot and drops little: the collector would only slow it down. It is back on once we are ready.
+    gc.disable()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, ready))
 
@@ -43,8 +45,8 @@ async def _serve(settings: Settings, ready: Callable[[int], None]) -> None:
     await server.start()
     try:
         # What exists now lives as long as the server: keep the collector from walking it again and again.
-        gc.collect()
         gc.freeze()
+        gc.enable()
         ready(server.port)
         await told_to_stop.wait()
     finally:
