@@ -570,7 +570,7 @@ def test_a_failure_that_is_too_large_keeps_its_beginning() -> None:
 
 
 def test_an_activity_fails_with_an_application_failure_only() -> None:
-    with pytest.raises(InvalidArgument, match="^Failure must have ApplicationFailureInfo.$"):
+    with pytest.raises(InvalidArgument, match=r"^Failure must have ApplicationFailureInfo.$"):
         validate.activity_failed(api.RespondActivityTaskFailedRequest(failure=Failure(message="x")), CONFIG)
     assert validate.activity_failed(api.RespondActivityTaskFailedRequest(), CONFIG) == []
 
