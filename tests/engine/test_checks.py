@@ -288,7 +288,7 @@ REFUSED: list[tuple[c.Command, Cause.ValueType, str]] = [
     (
         again(retry_policy=RetryPolicy(maximum_attempts=-1)),
         AGAIN,
-        f"invalid WorkflowRetryPolicy {OF_AGAIN}: MaximumAttempts cannot be negative on retry policy. {THE_NEXT}",
+        f"invalid WorkflowRetryPolicy {OF_AGAIN}: MaximumAttempts cannot be negative on retry policy.. {THE_NEXT}",
     ),
     (again(input=BIGS), AGAIN, "ContinueAsNewWorkflowExecutionCommandAttributes. Input exceeds size limit."),
     (
@@ -326,7 +326,8 @@ REFUSED: list[tuple[c.Command, Cause.ValueType, str]] = [
     (
         child(retry_policy=RetryPolicy(backoff_coefficient=0.5)),
         CHILD,
-        f"invalid WorkflowRetryPolicy {OF_CHILD}: BackoffCoefficient cannot be less than 1 on retry policy. {THE_CHILD}",
+        f"invalid WorkflowRetryPolicy {OF_CHILD}: BackoffCoefficient cannot be less than 1 on retry policy.. "
+        f"{THE_CHILD}",
     ),
     (child(priority=Priority(priority_key=-1)), CHILD, "priority key can't be negative"),
     (
