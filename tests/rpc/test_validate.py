@@ -473,14 +473,14 @@ def test_a_closed_namespace_names_the_states_it_must_be_in() -> None:
     with pytest.raises(NamespaceInvalidState, match=r"^Namespace has invalid state: Deprecated. Must be Registered.$"):
         validate.namespace_state("StartWorkflowExecution", "n", deprecated)
     deleted = NamespaceState.NAMESPACE_STATE_DELETED
-    with pytest.raises(NamespaceInvalidState, match="Deleted. Must be Registered or Deprecated.$"):
+    with pytest.raises(NamespaceInvalidState, match=r"Deleted. Must be Registered or Deprecated.$"):
         validate.namespace_state("SignalWorkflowExecution", "n", deleted)
 
 
 def test_text_that_is_not_utf8_is_refused() -> None:
-    with pytest.raises(Internal, match="^grpc: error unmarshalling request: string field contains invalid UTF-8$"):
+    with pytest.raises(Internal, match=r"^grpc: error unmarshalling request: string field contains invalid UTF-8$"):
         validate.parse(api.StartWorkflowExecutionRequest, b"\x0a\x01\xff")
-    with pytest.raises(Internal, match="^grpc: error unmarshalling request: proto: cannot parse invalid wire-format"):
+    with pytest.raises(Internal, match=r"^grpc: error unmarshalling request: proto: cannot parse invalid wire-format"):
         validate.parse(api.StartWorkflowExecutionRequest, b"\x0a\x05\xff")
 
 
@@ -570,7 +570,7 @@ def test_a_failure_that_is_too_large_keeps_its_beginning() -> None:
 
 
 def test_an_activity_fails_with_an_application_failure_only() -> None:
-    with pytest.raises(InvalidArgument, match="^Failure must have ApplicationFailureInfo.$"):
+    with pytest.raises(InvalidArgument, match=r"^Failure must have ApplicationFailureInfo.$"):
         validate.activity_failed(api.RespondActivityTaskFailedRequest(failure=Failure(message="x")), CONFIG)
     assert validate.activity_failed(api.RespondActivityTaskFailedRequest(), CONFIG) == []
 

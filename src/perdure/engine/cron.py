@@ -3,7 +3,9 @@
 The rules are those of the Go library that Temporal uses, whose answers differ from other crons in three ways: `?` is
 `*`; a day matches when day of month *and* day of week match if either field has a star, else when one of them does; and
 on the days when clocks change, a local time that does not exist is skipped (the schedule waits for the next day that
-has it), while one that exists twice matches twice. No cron package of Python has these rules, hence this one.
+has it), while one that exists twice matches twice. In one thing we differ: where clocks change at midnight, so that a
+day begins at 1:00, that library takes its day fields for those of the day before, or skips the day. No cron package of
+Python has these rules, hence this one.
 
 Times are nanoseconds since the epoch. Schedules without a time zone are in UTC.
 """

@@ -2,8 +2,8 @@
 
 A function takes the request and the configuration, fills in defaults in place, and raises `InvalidArgument` (rarely
 another `PerdureError`) with the real server's words, in its order: of two faults it names the same one. It looks at the
-request alone. A handler calls `namespace` or `task_token` first (calls about namespaces do so themselves), finds the namespace, calls `namespace_state`, and then
-the function of its RPC.
+request alone. A handler calls `namespace` or `task_token` first (for calls about namespaces their own function does),
+finds the namespace, calls `namespace_state`, and then the function of its RPC.
 """
 
 from perdure.rpc.validate.activities import activity_canceled as activity_canceled
