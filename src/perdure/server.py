@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from perdure.clock import Clock, Ids, RandomIds, RealClock
-from perdure.config import Settings
+from perdure.config import Dynamic, Settings
 from perdure.rpc.server import create_server
 from perdure.rpc.transport import Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
@@ -30,14 +32,23 @@ if TYPE_CHECKING:
 CLUSTER_ID_KEY = "cluster-id"
 
 
+def _dynamic(values: Mapping[str, Any]) -> Dynamic:
+    """Settings by Temporal's names; unknown ones are named in a warning."""
+    pairs = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in values.items()]
+    dynamic, unknown = Dynamic.from_pairs(pairs)
+    if unknown:
+        warnings.warn(f"dynamic_config: these mean nothing to Perdure: {', '.join(unknown)}", stacklevel=3)
+    return dynamic
+
+
 class Server:
     """A Perdure server on a file, or in memory.
 
         async with perdure.Server(db="orders.db") as server:
             client = await server.client()
 
-    `settings` says everything at once; without it, `db` is the file (None: in memory), `namespaces` exist when the
-    server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names. Several servers may
+    `settings` says everything at once; without it, `db` is the file (None: in memory), `namespaces` exist beside
+    `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names. Several servers may
     run in one process, each on its own file. Raises `StartupError` with one sentence that says what to do.
     """
 
@@ -46,7 +57,7 @@ class Server:
         settings: Settings | None = None,
         *,
         db: str | Path | None = None,
-        namespaces: Sequence[str] = ("default",),
+        namespaces: Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 0,
         dynamic_config: Mapping[str, Any] | None = None,
@@ -55,13 +66,13 @@ class Server:
         ids: Ids | None = None,
     ) -> None:
         if settings is None:
-            settings = Settings.in_process(
-                db=db,
-                namespaces=namespaces,
+            settings = Settings(
+                db=Path(db) if db is not None else None,
+                namespaces=tuple(namespaces),
                 host=host,
                 port=port,
-                dynamic_config=dynamic_config or {},
                 transport=transport,
+                dynamic=_dynamic(dynamic_config or {}),
             )
         self.settings = settings
         self._clock = clock
@@ -80,7 +91,7 @@ class Server:
     async def start(self) -> None:
         """Open the file, listen, and go on with what is due."""
         settings = self.settings
-        storage = SqliteStorage.open(settings.db)
+        storage = SqliteStorage.open_file(settings.db) if settings.db is not None else SqliteStorage.open_memory()
         try:
             clock = self._clock or RealClock(asyncio.get_running_loop())
             runtime = await Runtime.open(
@@ -100,7 +111,7 @@ class Server:
         queries = Queries(runtime)
         workflow_tasks = WorkflowTasks(runtime, polls, queries)
         return [
-            Empty(),
+            Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
             workflow_tasks,
             ActivityTasks(runtime, polls),
@@ -119,7 +130,7 @@ class Server:
                 batch.meta[CLUSTER_ID_KEY] = cluster_id.encode()
 
             executor.write(change)
-        for name in self.settings.namespaces:
+        for name in ("default", *self.settings.namespaces):
             if name not in runtime.namespaces:
                 namespace = Namespace(id=self._ids.uuid(), name=name, created_ns=executor.now_ns())
                 runtime.namespaces.save(executor, namespace)

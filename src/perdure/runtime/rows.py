@@ -10,7 +10,6 @@ from temporalio.api.common.v1 import SearchAttributes
 from perdure.engine.execution import Core, Execution, Item, Key, Kind, decode_core, decode_item, encode
 from perdure.engine.transition import Decision
 from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
-from perdure.visibility.schema import plain_values
 
 NUMBERED = frozenset({Kind.ACTIVITY, Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.BUFFERED_EVENT})
 """Kinds whose keys are numbers; stored with leading zeros so that they sort as such."""
@@ -85,5 +84,6 @@ def visibility_row(core: Core) -> VisibilityRow:
 def _plain(serialized: bytes) -> str | None:
     if not serialized:
         return None
-    values: dict[str, Any] = plain_values(SearchAttributes.FromString(serialized))
+    fields = SearchAttributes.FromString(serialized).indexed_fields
+    values: dict[str, Any] = {name: json.loads(payload.data) for name, payload in fields.items()}
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False) if values else None
