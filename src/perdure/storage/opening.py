@@ -83,6 +83,8 @@ def open_database(file: Path, vfs: str | None = None) -> tuple[FileLock, apsw.Co
 def _open_to_write(file: Path, vfs: str | None) -> apsw.Connection:
     connection = connect(str(file), vfs)
     try:
+        if connection.readonly("main"):
+            raise StartupError(_no_access(file, "it is read-only"))
         # A log that we refuse must stay as it is, and the last connection to close would clear it.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         # The switch to WAL is made with a rollback journal. If that came back after a power cut, because its removal
@@ -166,9 +168,9 @@ def startup_errors(file: Path) -> Iterator[None]:
         ) from error
 
 
-def _no_access(file: Path, error: Exception) -> str:
+def _no_access(file: Path, reason: object) -> str:
     return (
-        f"The database {file} can't be opened for writing ({error}): "
+        f"The database {file} can't be opened for writing ({reason}): "
         "check the rights on the file and its directory, or give another path with --db."
     )
 
