@@ -190,5 +190,6 @@ def _inspect(path: Path, workload: Workload, where: str) -> int:
 if __name__ == "__main__":
     first_seed, count = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
     logging.disable(logging.CRITICAL)
+    sys.unraisablehook = lambda error: None  # what SQLite ignores in its clean-up
     total = sum(run(seed) for seed in range(first_seed, first_seed + count))
     print(f"{count} seeds, {count * LIVES} power cuts, {total} acknowledged batches, none lost")

@@ -17,6 +17,7 @@ SEEDS = range(400 if IS_SWEEP else 24)
 """Each takes the power away three times."""
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.timeout(900 if IS_SWEEP else 120)
 def test_every_acknowledged_batch_survives_with_all_before_it() -> None:
     acknowledged = sum(powercut.run(seed) for seed in SEEDS)
@@ -45,6 +46,7 @@ def open_without_sync(path: Path, vfs: str) -> SqliteStorage:
     return storage
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("open_it", [open_early, open_without_sync])
 def test_an_acknowledgement_before_the_sync_is_found(open_it: powercut.Opener) -> None:
     with pytest.raises(powercut.Broken, match="were durable"):
