@@ -77,28 +77,30 @@ _REFERENCES = (
 )
 
 
-def check_file(path: str | os.PathLike[str]) -> Iterator[Report]:
-    """Check everything; yields progress and findings as it goes. No finding means that all is well.
+def check_file(path: str | os.PathLike[str]) -> list[str]:
+    """What is wrong with a file, a sentence each; an empty list means that all is well."""
+    return [report.message for report in examine(path) if isinstance(report, Finding)]
 
-    Raises `StartupError` when the file can't be read at all.
-    """
+
+def examine(path: str | os.PathLike[str]) -> Iterator[Report]:
+    """Check everything; yields progress and findings as it goes. A large file takes a while."""
     file = Path(path).resolve()
-    with startup_errors(file):
-        yield Progress("opening the file")
-        try:
+    yield Progress("opening the file")
+    try:
+        with startup_errors(file):
             connection = open_to_read(file)
-        except StartupError as error:
-            yield Finding(error.message)
-            return
-        try:
-            connection.execute("BEGIN")  # one moment for all that follows
-            yield from _integrity(connection)
-            yield from _references(connection)
-            yield from _histories(connection)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            yield Finding(f"The file can't be read further: {error}.")
-        finally:
-            connection.close()
+    except StartupError as error:
+        yield Finding(error.message)
+        return
+    try:
+        connection.execute("BEGIN")  # one moment for all that follows
+        yield from _integrity(connection)
+        yield from _references(connection)
+        yield from _histories(connection)
+    except apsw.Error as error:
+        yield Finding(f"The file can't be read further: {error}.")
+    finally:
+        connection.close()
 
 
 def _integrity(connection: apsw.Connection) -> Iterator[Report]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -49,6 +49,24 @@ def connect(location: str, vfs: str | None = None, *, read_only: bool = False) -
     return connection
 
 
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """What is inside becomes durable together, or, when it raises, not at all."""
+    if connection.in_transaction:
+        # An earlier rollback failed with the disk.
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has already rolled back after some errors, a full disk among them.
+        if connection.in_transaction:
+            with suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
 def open_database(file: Path, vfs: str | None = None) -> tuple[FileLock, apsw.Connection]:
     """Lock, check and migrate the file, which is created if need be; the connection is the one to write with."""
     with startup_errors(file):
@@ -63,16 +81,21 @@ def open_database(file: Path, vfs: str | None = None) -> tuple[FileLock, apsw.Co
 
 
 def _open_to_write(file: Path, vfs: str | None) -> apsw.Connection:
-    is_new = _is_new(file)
     connection = connect(str(file), vfs)
     try:
+        if connection.readonly("main"):
+            raise StartupError(_no_access(file, "it is read-only"))
         # A log that we refuse must stay as it is, and the last connection to close would clear it.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        if is_new:
+        # The switch to WAL is made with a rollback journal. If that came back after a power cut, because its removal
+        # was not synced, SQLite would undo the switch and with it forget the log; EXTRA syncs the removal.
+        connection.execute("PRAGMA synchronous = EXTRA")
+        if _is_new(connection):
             _create(connection)
         else:
             _check_content(connection, file)
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
         migrate(connection, file)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     except BaseException:
@@ -85,12 +108,12 @@ def open_to_read(file: Path) -> apsw.Connection:
     """A read-only connection to a file that passes the checks of `open_database`, in use by a server or not."""
     if not file.exists():
         raise StartupError(f"There is no file {file}.")
-    if _is_new(file):
-        raise StartupError(f"{file} is empty.")
     # Where there is no log, a plain read-only connection would leave an empty one behind.
     location = str(file) if _wal_of(file).exists() else f"{file.as_uri()}?immutable=1"
     connection = connect(location, read_only=True)
     try:
+        if _is_new(connection):
+            raise StartupError(f"{file} is empty.")
         _check_content(connection, file)
     except BaseException:
         connection.close()
@@ -105,8 +128,8 @@ def migrate(connection: apsw.Connection, file: Path | None) -> None:
     if missing and version and file is not None:
         back_up(connection, file.with_name(f"{file.name}.schema-{version}.backup"))
     for migration in missing:
-        with connection:
-            connection.execute(migration.script)
+        with transaction(connection):
+            connection.execute(migration.script).fetchall()
             connection.execute(f"PRAGMA user_version = {migration.version}")
 
 
@@ -145,9 +168,9 @@ def startup_errors(file: Path) -> Iterator[None]:
         ) from error
 
 
-def _no_access(file: Path, error: Exception) -> str:
+def _no_access(file: Path, reason: object) -> str:
     return (
-        f"The database {file} can't be opened for writing ({error}): "
+        f"The database {file} can't be opened for writing ({reason}): "
         "check the rights on the file and its directory, or give another path with --db."
     )
 
@@ -159,9 +182,9 @@ def _check_place(file: Path) -> None:
         raise StartupError(f"{file} is not a file: give the path of a file with --db.")
 
 
-def _is_new(file: Path) -> bool:
-    # By its size alone: opening the file past SQLite and closing it again would drop the locks of this process.
-    return not file.exists() or (file.stat().st_size == 0 and not _has_log(file))
+def _is_new(connection: apsw.Connection) -> bool:
+    # Not by the size of the file: after a power cut at its creation, SQLite first takes back what was half written.
+    return _pragma(connection, "page_count") == 0
 
 
 def _has_log(file: Path) -> bool:
@@ -195,8 +218,8 @@ def _truncated(file: Path) -> str:
 
 
 def _create(connection: apsw.Connection) -> None:
-    # Before WAL: the id must be in the file itself, where it tells our files from others whatever becomes of the log.
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
+    # Before WAL: the id must be in the file itself, where it tells our files from others whatever becomes of the log.
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +43,11 @@ from perdure.storage.base import (
 from perdure.storage.commit import Writer
 from perdure.storage.gate import Gate
 from perdure.storage.lock import FileLock
-from perdure.storage.opening import connect, migrate, open_database
+from perdure.storage.opening import connect, migrate, open_database, transaction
 from perdure.storage.queries import queries
 from perdure.storage.rows import RowWriter, WriteAheadLog, run_id_bytes
+
+log = logging.getLogger(__name__)
 
 _FIRST = (-(1 << 63), -1, -1, "")
 _LAST_CHARACTER = "\U0010ffff"
@@ -106,29 +109,26 @@ class SqliteStorage:
     def _close(self) -> None:
         self._writer.stop()
         self._list_thread.shutdown()
-        self._list_connection.close()
-        self._read_connection.close()
-        self._connection.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            self._list_connection.close()
+            self._read_connection.close()
+            self._connection.close()
+        except apsw.Error as error:
+            # All that was acknowledged is in the log already; the next start reads it from there.
+            log.warning("closing the database failed: %s: %s", type(error).__name__, error)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _transact(self, batch: Batch) -> None:
-        with self._writing():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._rows.write(batch)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # SQLite has already rolled back after some errors, a full disk among them.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._writing(), transaction(self._connection):
+            self._rows.write(batch)
 
     def _keep_up(self) -> bool:
         self._log.keep_short()
         if not self._rows.has_garbage:
             return False
-        with self._writing(), self._connection:
+        with self._writing(), transaction(self._connection):
             self._rows.purge()
         return self._rows.has_garbage
 

@@ -49,7 +49,8 @@ def damaged_at(log: Path, valid_frames: int) -> int | None:
         header = _read_header(stream)
         if header is None:
             # The header is synced before the first frame is written, so frames without one mean damage.
-            return 0 if log.stat().st_size > _HEADER.size + _FRAME.size else None
+            has_frames = log.stat().st_size > _HEADER.size + _FRAME.size
+            return 0 if has_frames and not _is_restart(log) else None
         frame_bytes = _FRAME.size + header.page_bytes
         broken = _lost_frame(header, _frames(stream, header, valid_frames), valid_frames)
     return None if broken is None else _HEADER.size + broken * frame_bytes
@@ -69,30 +70,37 @@ def pages_in(log: Path, valid_frames: int) -> set[int]:
 
 
 def _lost_frame(header: _Header, frames: Iterator[_Frame], first: int) -> int | None:
+    previous = next(frames) if first else None
     broken: int | None = None
-    committed_page: int | None = None
-    previous = next(frames).checksum if first else header.checksum
+    has_ended = False
     for index, frame in enumerate(frames, first):
         if index > first + _CHECKSUM_LIMIT_FRAMES:
             return None
-        intact = frame.salts == header.salts and _sum(header.order, frame.summed, previous) == frame.checksum
-        # On some disks SQLite fills the sector behind a commit with copies of its last frame.
-        is_filling = frame.commits and frame.page == committed_page
-        if intact and committed_page is not None and not is_filling:
+        intact = _is_intact(header, frame, previous)
+        # On some disks SQLite fills the sector behind a commit with a copy of its last frame, not all of it synced.
+        is_filling = frame.commits and previous is not None and previous.commits and frame.page == previous.page
+        if intact and has_ended and not is_filling:
             return broken
         if not intact:
             broken = index if broken is None else broken
-            committed_page = None
-        if broken is not None and frame.commits and frame.salts == header.salts:
-            committed_page = frame.page
-        previous = frame.checksum
+            has_ended = False
+        if broken is not None and frame.commits and frame.salts == header.salts and not is_filling:
+            has_ended = True
+        previous = frame
     return None
+
+
+def _is_intact(header: _Header, frame: _Frame, previous: _Frame | None) -> bool:
+    start = header.checksum if previous is None else previous.checksum
+    return frame.salts == header.salts and _sum(header.order, frame.summed, start) == frame.checksum
 
 
 def _read_header(stream: BinaryIO) -> _Header | None:
     data = stream.read(_HEADER.size)
-    if len(data) < _HEADER.size:
-        return None
+    return _header(data) if len(data) == _HEADER.size else None
+
+
+def _header(data: bytes) -> _Header | None:
     magic, _version, page_bytes, _sequence, salt1, salt2, sum1, sum2 = _HEADER.unpack(data)
     if magic not in (_MAGIC_LITTLE, _MAGIC_BIG):
         return None
@@ -100,6 +108,20 @@ def _read_header(stream: BinaryIO) -> _Header | None:
     if _sum(order, data[:24], (0, 0)) != (sum1, sum2):
         return None
     return _Header(order, page_bytes, (salt1, salt2), (sum1, sum2))
+
+
+def _is_restart(log: Path) -> bool:
+    """Whether the power went while a new header was written over an old log, all of which was in the database.
+
+    A new header has a sequence number and a first salt that are one higher.
+    """
+    with log.open("rb") as stream:
+        fields = list(_HEADER.unpack(stream.read(_HEADER.size)))
+        old_salt1 = _FRAME.unpack(stream.read(_FRAME.size))[2]
+    if fields[4] == (old_salt1 + 1) & 0xFFFFFFFF:
+        return True
+    fields[3] = (fields[3] - 1) & 0xFFFFFFFF
+    return _header(_HEADER.pack(*fields)) is not None
 
 
 def _frames(stream: BinaryIO, header: _Header, valid_frames: int) -> Iterator[_Frame]:
