@@ -7,6 +7,8 @@ Messages use the words of the real server, since people and SDKs match on them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PerdureError(Exception):
     """Base of every refusal. `code` is the gRPC status code (an int as in `grpc.StatusCode.X.value[0]`)."""
@@ -55,10 +57,11 @@ class AlreadyExists(PerdureError):
 
 
 class WorkflowExecutionAlreadyStarted(AlreadyExists):
-    def __init__(self, message: str, start_request_id: str, run_id: str) -> None:
+    def __init__(self, message: str, start_request_id: str, run_id: str, first_execution_run_id: str = "") -> None:
         super().__init__(message)
         self.start_request_id = start_request_id
         self.run_id = run_id
+        self.first_execution_run_id = first_execution_run_id
 
 
 class NamespaceAlreadyExists(AlreadyExists):
@@ -110,6 +113,20 @@ class Aborted(PerdureError):
     code = 10
 
 
+class MultiOperationAborted(Aborted):
+    """An operation of a multi-operation that was dropped because another one of it failed."""
+
+
+class MultiOperationExecution(PerdureError):
+    """A multi-operation failed. `errors` has one entry an operation, in order; None for one that went well."""
+
+    code = 10
+
+    def __init__(self, message: str, errors: Sequence[PerdureError | None]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
 class Unimplemented(PerdureError):
     code = 12
 
@@ -124,7 +141,7 @@ class Unavailable(PerdureError):
 
 class NamespaceUnavailable(Unavailable):
     def __init__(self, namespace: str) -> None:
-        super().__init__(f"Namespace unavailable: {namespace!r}")
+        super().__init__(f'Namespace unavailable: "{namespace}".')
         self.namespace = namespace
 
 

@@ -1,0 +1,154 @@
+"""gRPC by Google's own server, `grpc.aio`: slower, but everywhere, and the one that bounds a request as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+import grpc
+import grpc.aio
+
+from perdure.errors import Internal, PerdureError, StartupError, Unavailable, Unimplemented
+from perdure.rpc import status
+from perdure.rpc.transport.base import (
+    MAX_CONCURRENT_STREAMS,
+    MAX_REQUEST_BYTES,
+    CallState,
+    Handler,
+    Responder,
+    unknown_method,
+)
+
+log = logging.getLogger(__name__)
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a second server would share the port unnoticed
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
+    # A worker with thousands of pollers opens them in one burst; by default some of these are turned away at random.
+    ("grpc.server.max_pending_requests", MAX_CONCURRENT_STREAMS),
+    ("grpc.server.max_pending_requests_hard_limit", MAX_CONCURRENT_STREAMS),
+    ("grpc.compression_enabled_algorithms_bitset", 0b101),  # none and gzip, as the real server
+    # SDKs ping every 30 s, with or without open calls; pings are never a reason to hang up.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+)
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+Context = grpc.aio.ServicerContext
+
+
+class GrpcioCall(CallState):
+    """A call whose answer is awaited by the coroutine that grpc.aio runs for it."""
+
+    __slots__ = ("_context", "answer", "timeout_s")
+
+    def __init__(self, method: str, context: Context, answer: asyncio.Future[bytes]) -> None:
+        super().__init__(method)
+        self._context = context
+        self.timeout_s: float | None = context.time_remaining()
+        self.answer = answer
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        return dict(self._context.invocation_metadata())
+
+    def reply(self, message: bytes) -> bool:
+        if self.done:
+            return False
+        self._close()
+        self.answer.set_result(message)
+        return True
+
+    def fail(self, error: PerdureError) -> None:
+        if not self.done:
+            self._close()
+            self.answer.set_exception(error)
+
+    def _close(self) -> None:
+        self.done = True
+        self._callbacks = None
+
+
+class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """See the module."""
+
+    def __init__(self, handlers: Mapping[str, Handler], streams: Mapping[str, Responder] | None = None) -> None:
+        self._methods = {path: self._unary(path, handler) for path, handler in handlers.items()}
+        self._methods |= {path: self._stream(responder) for path, responder in (streams or {}).items()}
+        self._services = {path.split("/")[1] for path in self._methods}
+        self._calls: set[GrpcioCall] = set()
+        self._stopping = False
+
+    async def start(self, host: str, port: int) -> int:
+        self._server = grpc.aio.server(handlers=(self,), options=OPTIONS)
+        try:
+            bound: int = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError as error:
+            raise StartupError(f"Can't listen on {host}:{port}: is another server using the port?") from error
+        await self._server.start()
+        return bound
+
+    async def stop(self, grace_s: float) -> None:
+        self._stopping = True
+        closing = asyncio.ensure_future(self._server.stop(grace_s + 1))
+        await asyncio.wait((closing,), timeout=grace_s)
+        for call in list(self._calls):
+            call.fail(Unavailable("the server is shutting down"))
+        await closing
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        path: str = handler_call_details.method
+        method = self._methods.get(path)
+        if method is not None:
+            return method
+
+        async def refuse(request: bytes, context: Context) -> None:
+            await _abort(context, Unimplemented(unknown_method(path, self._services)))
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+    def _unary(self, path: str, handler: Handler) -> grpc.RpcMethodHandler:
+        async def serve(request: bytes, context: Context) -> bytes:
+            call = GrpcioCall(path, context, asyncio.get_running_loop().create_future())
+            if self._stopping:
+                await _abort(context, Unavailable("the server is shutting down"))
+            self._calls.add(call)
+            try:
+                handler(request, call)
+                return await call.answer
+            except PerdureError as error:
+                await _abort(context, error)
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+            except Exception:
+                log.exception("The handler of %s failed", path)
+                call.done = True
+                await _abort(context, Internal("internal error"))
+            finally:
+                self._calls.discard(call)
+            raise AssertionError("abort() raises")
+
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    def _stream(self, responder: Responder) -> grpc.RpcMethodHandler:
+        async def serve(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            async for request in requests:
+                try:
+                    answer = responder(request)
+                except PerdureError as error:
+                    await _abort(context, error)
+                yield answer
+
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+
+async def _abort(context: Context, error: PerdureError) -> None:
+    code, message, details = status.of(error)
+    trailers = ((status.DETAILS_KEY, details),) if details else ()
+    await context.abort(_CODES[code], message, trailers)

@@ -1,0 +1,177 @@
+"""gRPC by `pygrpc_native`: HTTP/2 and framing in a Rust thread that does without the interpreter lock.
+
+    Rust I/O thread -> batch of events -> receive thread -> one wake-up of the loop -> handlers
+    handlers (any time later) -> respond() -> Rust I/O thread
+
+Calls to paths that are not unary methods of ours go to `fallback`, which also knows the words for unknown ones.
+
+The package reads and inflates a request before anyone sees its size, so MAX_REQUEST_BYTES bounds what handlers get but
+not what one request may hold in memory on its way; see docs/ARCHITECTURE.md, "The edge".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
+
+from perdure.errors import Internal, PerdureError, ResourceExhausted, StartupError, Unavailable
+from perdure.rpc import status
+from perdure.rpc.transport.base import (
+    MAX_CONCURRENT_STREAMS,
+    MAX_REQUEST_BYTES,
+    CallState,
+    Handler,
+    Responder,
+    too_large,
+)
+from perdure.rpc.transport.fallback import Fallback
+
+log = logging.getLogger(__name__)
+
+BATCH = 256
+"""The most events that one wake-up of the loop takes."""
+
+NO_DEADLINE_S = 1e9
+"""A call without a deadline shows one of centuries."""
+
+FLUSH_S = 0.05
+"""Given to the I/O thread at the end to send the last answers: it has no way to tell when they are out."""
+
+Event = tuple[int, int, int, bytes | None, Any, tuple[Sequence[tuple[str, str | bytes]], str, float | None] | None]
+
+
+class NativeCall(CallState):
+    """A call known to the front by its id."""
+
+    __slots__ = ("_call_id", "_metadata", "_transport", "timeout_s")
+
+    def __init__(
+        self,
+        transport: NativeTransport,
+        call_id: int,
+        method: str,
+        metadata: Sequence[tuple[str, str | bytes]],
+        timeout_s: float | None,
+    ) -> None:
+        super().__init__(method)
+        self._transport = transport
+        self._call_id = call_id
+        self._metadata = metadata
+        self.timeout_s = None if timeout_s is None or timeout_s > NO_DEADLINE_S else timeout_s
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        return dict(self._metadata)
+
+    def reply(self, message: bytes) -> bool:
+        if self.done:
+            return False
+        self._close()
+        return self._transport.front.respond(self._call_id, message)
+
+    def fail(self, error: PerdureError) -> None:
+        if self.done:
+            return
+        self._close()
+        code, message, details = status.of(error)
+        trailers = [(status.DETAILS_KEY, details)] if details else None
+        self._transport.front.fail(self._call_id, code, message, trailing_metadata=trailers)
+
+    def _close(self) -> None:
+        self.done = True
+        self._callbacks = None
+        self._transport.forget(self._call_id)
+
+
+class NativeTransport:
+    """See the module. Serves plain text on TCP; for TLS there is the other transport."""
+
+    def __init__(self, handlers: Mapping[str, Handler], streams: Mapping[str, Responder] | None = None) -> None:
+        self._methods = list(handlers.items())
+        self._fallback = Fallback(handlers, streams or {})
+        self._calls: dict[int, NativeCall] = {}
+        self._stopping = False
+        self._drained = asyncio.Event()
+        self.front: NativeGrpcFront
+
+    async def start(self, host: str, port: int) -> int:
+        self._loop = asyncio.get_running_loop()
+        try:
+            self.front = NativeGrpcFront(
+                f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                [(path, False) for path, _ in self._methods],
+                io_threads=1,
+                call_details=True,
+                max_concurrent_streams=MAX_CONCURRENT_STREAMS,
+            )
+        except OSError as error:
+            raise StartupError(f"Can't listen on {host}:{port}: {error.strerror or error}.") from error
+        self.front.set_fallback(await self._fallback.start())
+        self.front.start()
+        self._receiver = threading.Thread(target=self._receive, name="perdure-receive", daemon=True)
+        self._receiver.start()
+        return self.front.bound_port
+
+    async def stop(self, grace_s: float) -> None:
+        self._stopping = True
+        if self._calls:
+            try:
+                await asyncio.wait_for(self._drained.wait(), grace_s)
+            except TimeoutError:
+                for call in list(self._calls.values()):
+                    call.fail(Unavailable("the server is shutting down"))
+        await asyncio.sleep(FLUSH_S)
+        self.front.close()
+        await asyncio.to_thread(self._receiver.join)
+        await self._fallback.stop()
+
+    def forget(self, call_id: int) -> None:
+        """The call was answered."""
+        self._calls.pop(call_id, None)
+        if self._stopping and not self._calls:
+            self._drained.set()
+
+    def _receive(self) -> None:
+        """Of the receive thread: hand over batches until the front is closed."""
+        while (batch := self.front.recv_batch_details(BATCH)) is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._dispatch, batch)
+            except RuntimeError:  # the loop was closed without stop()
+                return
+            del batch  # or its requests stay in memory until the next one comes
+
+    def _dispatch(self, batch: list[Event]) -> None:
+        for kind, call_id, method_id, payload, _, details in batch:
+            if kind == EVENT_CANCEL:
+                call = self._calls.pop(call_id, None)
+                if call is not None:
+                    call.cancel()
+            else:
+                assert payload is not None and details is not None
+                self._open(call_id, method_id, payload, details[0], details[2])
+
+    def _open(
+        self,
+        call_id: int,
+        method_id: int,
+        payload: bytes,
+        metadata: Sequence[tuple[str, str | bytes]],
+        timeout_s: float | None,
+    ) -> None:
+        path, handler = self._methods[method_id]
+        call = self._calls[call_id] = NativeCall(self, call_id, path, metadata, timeout_s)
+        if self._stopping:
+            call.fail(Unavailable("the server is shutting down"))
+        elif len(payload) > MAX_REQUEST_BYTES:
+            call.fail(ResourceExhausted(too_large(len(payload))))
+        else:
+            try:
+                handler(payload, call)
+            except Exception:
+                log.exception("The handler of %s failed", path)
+                call.fail(Internal("internal error"))
