@@ -17,13 +17,11 @@ from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from perdure import errors
 from perdure.rpc.transport import MAX_REQUEST_BYTES, TRANSPORTS, Call, Transport, create_transport
 
-ECHO, POLL, FAIL, BUG, STREAM = (
-    "/test.v1.Test/Echo",
-    "/test.v1.Test/Poll",
-    "/test.v1.Test/Fail",
-    "/test.v1.Test/Bug",
-    "/test.v1.Test/Stream",
-)
+ECHO = "/test.v1.Test/Echo"
+POLL = "/test.v1.Test/Poll"
+FAIL = "/test.v1.Test/Fail"
+BUG = "/test.v1.Test/Bug"
+STREAM = "/test.v1.Test/Stream"
 
 
 class Bed:
@@ -31,7 +29,7 @@ class Bed:
 
     def __init__(self, name: str) -> None:
         self.polls: list[Call] = []
-        self.polled = asyncio.Condition()
+        self._polled = asyncio.Event()
         self.gone: asyncio.Queue[Call] = asyncio.Queue()
         self.seen: list[Call] = []
         self.refusal: errors.PerdureError = errors.NotFound("nothing")
@@ -59,8 +57,9 @@ class Bed:
 
     async def parked(self, count: int) -> list[Call]:
         """The polls, once there are `count` of them."""
-        async with self.polled:
-            await self.polled.wait_for(lambda: len(self.polls) >= count)
+        while len(self.polls) < count:
+            self._polled.clear()
+            await self._polled.wait()
         return self.polls
 
     def _echo(self, request: bytes, call: Call) -> None:
@@ -70,11 +69,7 @@ class Bed:
     def _poll(self, request: bytes, call: Call) -> None:
         self.polls.append(call)
         call.on_cancel(lambda: self.gone.put_nowait(call))
-        asyncio.ensure_future(self._tell())
-
-    async def _tell(self) -> None:
-        async with self.polled:
-            self.polled.notify_all()
+        self._polled.set()
 
     def _fail(self, request: bytes, call: Call) -> None:
         call.fail(self.refusal)
@@ -85,6 +80,8 @@ class Bed:
     def _stream(self, message: bytes) -> bytes:
         if message == b"refuse":
             raise errors.InvalidArgument("as you wish: 100 % 'é'")
+        if message == b"break":
+            raise ZeroDivisionError
         return message * 2
 
 
@@ -303,13 +300,31 @@ async def test_a_two_way_stream_reads_gzip(bed: Bed) -> None:
     stream.cancel()
 
 
-async def test_a_two_way_stream_ends_with_the_error_of_its_responder(bed: Bed) -> None:
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        (b"refuse", grpc.StatusCode.INVALID_ARGUMENT, "as you wish: 100 % 'é'"),
+        (b"break", grpc.StatusCode.INTERNAL, "internal error"),
+    ],
+)
+async def test_a_two_way_stream_ends_with_the_error_of_its_responder(
+    bed: Bed, message: bytes, code: grpc.StatusCode, words: str
+) -> None:
     stream = bed.channel().stream_stream(STREAM)()
-    await stream.write(b"refuse")
+    await stream.write(message)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream.read()
-    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert caught.value.details() == "as you wish: 100 % 'é'"
+    assert caught.value.code() == code
+    assert caught.value.details() == words
+
+
+async def test_a_two_way_stream_takes_no_larger_messages_than_a_call(bed: Bed) -> None:
+    for compression in (None, grpc.Compression.Gzip):
+        stream = bed.channel().stream_stream(STREAM)(compression=compression)
+        await stream.write(bytes(MAX_REQUEST_BYTES + 1))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_pings_without_calls_are_no_offence(bed: Bed) -> None:

@@ -67,7 +67,8 @@ def _detail(error: errors.PerdureError) -> Message | None:
 
 def _trailer_bytes(status: Status) -> int:
     """What the message and, in base64, the whole status come to."""
-    return len(percent_encoded(status.message)) + status.ByteSize() * 4 // 3 + 4
+    size_bytes: int = status.ByteSize()
+    return len(percent_encoded(status.message)) + size_bytes * 4 // 3 + 4
 
 
 def _multi_operation(error: errors.MultiOperationExecution) -> Status:

@@ -46,7 +46,7 @@ class Call(Protocol):
     def fail(self, error: PerdureError) -> None:
         """Answer with an error. Nothing happens when the call is done."""
 
-    def on_cancel(self, callback: Callable[[], None]) -> None:
+    def on_cancel(self, callback: Callable[[], object]) -> None:
         """Have `callback` run on the loop if the client cancels, disconnects or its deadline passes before the answer.
 
         Callbacks run in the order they were given; at once if that has already happened, never after an answer.
@@ -81,9 +81,9 @@ class CallState:
         self.done = False
         self._canceled = False
         # One callback is the rule, so a list is made only for the second.
-        self._callbacks: list[Callable[[], None]] | Callable[[], None] | None = None
+        self._callbacks: list[Callable[[], object]] | Callable[[], object] | None = None
 
-    def on_cancel(self, callback: Callable[[], None]) -> None:
+    def on_cancel(self, callback: Callable[[], object]) -> None:
         held = self._callbacks
         if self._canceled:
             callback()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -39,7 +40,8 @@ OPTIONS = (
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = Any
+"""A `grpc.aio.ServicerContext`; the package has no types."""
 
 
 class GrpcioCall(CallState):
@@ -79,7 +81,7 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def __init__(self, handlers: Mapping[str, Handler], streams: Mapping[str, Responder] | None = None) -> None:
         self._methods = {path: self._unary(path, handler) for path, handler in handlers.items()}
-        self._methods |= {path: self._stream(responder) for path, responder in (streams or {}).items()}
+        self._methods |= {path: self._stream(path, responder) for path, responder in (streams or {}).items()}
         self._services = {path.split("/")[1] for path in self._methods}
         self._calls: set[GrpcioCall] = set()
         self._stopping = False
@@ -136,13 +138,16 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
 
         return grpc.unary_unary_rpc_method_handler(serve)
 
-    def _stream(self, responder: Responder) -> grpc.RpcMethodHandler:
+    def _stream(self, path: str, responder: Responder) -> grpc.RpcMethodHandler:
         async def serve(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             async for request in requests:
                 try:
                     answer = responder(request)
                 except PerdureError as error:
                     await _abort(context, error)
+                except Exception:
+                    log.exception("The handler of %s failed", path)
+                    await _abort(context, Internal("internal error"))
                 yield answer
 
         return grpc.stream_stream_rpc_method_handler(serve)

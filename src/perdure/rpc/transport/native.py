@@ -72,7 +72,8 @@ class NativeCall(CallState):
         if self.done:
             return False
         self._close()
-        return self._transport.front.respond(self._call_id, message)
+        taken: bool = self._transport.front.respond(self._call_id, message)
+        return taken
 
     def fail(self, error: PerdureError) -> None:
         if self.done:
@@ -115,7 +116,8 @@ class NativeTransport:
         self.front.start()
         self._receiver = threading.Thread(target=self._receive, name="perdure-receive", daemon=True)
         self._receiver.start()
-        return self.front.bound_port
+        bound: int = self.front.bound_port
+        return bound
 
     async def stop(self, grace_s: float) -> None:
         self._stopping = True

@@ -1,0 +1,134 @@
+"""From the descriptors of Temporal's services to a handler for each of their methods.
+
+Handlers live in families: classes, one a file of `rpc/workflow/`, whose methods are named after the RPCs in snake case
+and take the parsed request and the call:
+
+    async def start_workflow_execution(self, request, call) -> StartWorkflowExecutionResponse | bytes
+        answers with what it returns (bytes are sent as they are), or with the error it raises.
+    def poll_workflow_task_queue(self, request, call) -> None
+        keeps the call and answers it later; costs neither a task nor a future. One that returns a response answers
+        at once.
+
+When the client goes away, a coroutine that only reads is cancelled where it waits. All others run to their end: what
+they commit must not be cut in half, so only their reply is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from perdure.errors import Internal, PerdureError, Unavailable, Unimplemented
+from perdure.rpc import coverage
+from perdure.rpc.services import methods, snake_case
+from perdure.rpc.transport.base import Call, Handler
+
+log = logging.getLogger(__name__)
+
+READS = ("get_", "list_", "describe_", "query_", "count_", "scan_", "poll_")
+"""How the names of methods begin that change nothing, so that they may be cancelled anywhere."""
+
+Answer = Message | bytes
+
+
+def build_handlers(families: Iterable[object]) -> dict[str, Handler]:
+    """A handler by path for every method: of the family that has it, or one that answers UNIMPLEMENTED.
+
+    Raises `TypeError` when two families have the same method.
+    """
+    families = list(families)
+    handlers: dict[str, Handler] = {}
+    for method in methods():
+        name = snake_case(method.name)
+        found = [function for family in families if (function := getattr(family, name, None))]
+        if len(found) > 1:
+            raise TypeError(f"{name} has {len(found)} handlers")
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        handlers[path] = _handler(method, found[0]) if found else _unimplemented(method.name)
+    return handlers
+
+
+def _handler(method: MethodDescriptor, function: Callable[[Any, Call], Any]) -> Handler:
+    parse = GetMessageClass(method.input_type).FromString
+    if inspect.iscoroutinefunction(function):
+        answer = _answer_by_coroutine(function, cancellable=snake_case(method.name).startswith(READS))
+    else:
+        answer = _answer_by_function(function)
+
+    def handle(data: bytes, call: Call) -> None:
+        try:
+            request = parse(data)
+        except DecodeError as error:
+            call.fail(Internal(_undecodable(error)))
+        else:
+            answer(request, call)
+
+    return handle
+
+
+def _answer_by_function(function: Callable[[Message, Call], Answer | None]) -> Callable[[Message, Call], None]:
+    def answer(request: Message, call: Call) -> None:
+        try:
+            response = function(request, call)
+            if response is not None:
+                call.reply(response if isinstance(response, bytes) else response.SerializeToString())
+        except Exception as error:
+            _fail(call, error)
+
+    return answer
+
+
+def _answer_by_coroutine(
+    function: Callable[[Message, Call], Coroutine[Any, Any, Answer]], *, cancellable: bool
+) -> Callable[[Message, Call], None]:
+    async def run(request: Message, call: Call) -> None:
+        try:
+            response = await function(request, call)
+            call.reply(response if isinstance(response, bytes) else response.SerializeToString())
+        except asyncio.CancelledError:  # if not the client's doing, the server's
+            call.fail(Unavailable("the server is shutting down"))
+            raise
+        except Exception as error:
+            _fail(call, error)
+
+    running: set[asyncio.Task[None]] = set()  # the loop itself keeps no hold on tasks
+
+    def answer(request: Message, call: Call) -> None:
+        task = asyncio.get_running_loop().create_task(run(request, call))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        if cancellable:
+            call.on_cancel(task.cancel)
+
+    return answer
+
+
+def _unimplemented(name: str) -> Handler:
+    refusal = Unimplemented(coverage.refusal(name))
+
+    def handle(data: bytes, call: Call) -> None:
+        call.fail(refusal)
+
+    return handle
+
+
+def _fail(call: Call, error: Exception) -> None:
+    if isinstance(error, PerdureError):
+        call.fail(error)
+    else:
+        log.error("%s failed", call.method, exc_info=error)
+        call.fail(Internal("internal error"))
+
+
+def _undecodable(error: DecodeError) -> str:
+    """The real server's words for a request that is no message of its type."""
+    if "UTF-8" in str(error):
+        return "grpc: error unmarshalling request: string field contains invalid UTF-8"
+    return "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data"

@@ -1,0 +1,95 @@
+"""Listings of features that do not exist yet.
+
+The official Web UI and CLI look at them before anything else, so they say the truth, that there is nothing, where an
+error would spoil the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from temporalio.api.operatorservice.v1 import ListNexusEndpointsRequest, ListNexusEndpointsResponse
+from temporalio.api.workflowservice import v1 as api
+
+from perdure.errors import InvalidArgument
+from perdure.rpc.transport import Call
+
+
+class Empty:
+    """`check_namespace` raises the refusal of a call that names no namespace, or none that exists."""
+
+    def __init__(self, check_namespace: Callable[[str], object]) -> None:
+        self._check_namespace = check_namespace
+
+    def list_schedules(self, request: api.ListSchedulesRequest, call: Call) -> api.ListSchedulesResponse:
+        self._check_namespace(request.namespace)
+        return api.ListSchedulesResponse()
+
+    def count_schedules(self, request: api.CountSchedulesRequest, call: Call) -> api.CountSchedulesResponse:
+        self._check_namespace(request.namespace)
+        return api.CountSchedulesResponse()
+
+    def list_batch_operations(
+        self, request: api.ListBatchOperationsRequest, call: Call
+    ) -> api.ListBatchOperationsResponse:
+        self._check_namespace(request.namespace)
+        return api.ListBatchOperationsResponse()
+
+    def list_workflow_rules(self, request: api.ListWorkflowRulesRequest, call: Call) -> api.ListWorkflowRulesResponse:
+        self._check_namespace(request.namespace)
+        return api.ListWorkflowRulesResponse()
+
+    def list_workers(self, request: api.ListWorkersRequest, call: Call) -> api.ListWorkersResponse:
+        self._check_namespace(request.namespace)
+        return api.ListWorkersResponse()
+
+    def count_workers(self, request: api.CountWorkersRequest, call: Call) -> api.CountWorkersResponse:
+        self._check_namespace(request.namespace)
+        return api.CountWorkersResponse()
+
+    def list_worker_deployments(
+        self, request: api.ListWorkerDeploymentsRequest, call: Call
+    ) -> api.ListWorkerDeploymentsResponse:
+        self._check_namespace(request.namespace)
+        return api.ListWorkerDeploymentsResponse()
+
+    def get_worker_build_id_compatibility(
+        self, request: api.GetWorkerBuildIdCompatibilityRequest, call: Call
+    ) -> api.GetWorkerBuildIdCompatibilityResponse:
+        self._check_namespace(request.namespace)
+        if not request.task_queue:
+            raise InvalidArgument("missing task queue name")
+        return api.GetWorkerBuildIdCompatibilityResponse()
+
+    def list_activity_executions(
+        self, request: api.ListActivityExecutionsRequest, call: Call
+    ) -> api.ListActivityExecutionsResponse:
+        self._check_namespace(request.namespace)
+        return api.ListActivityExecutionsResponse()
+
+    def count_activity_executions(
+        self, request: api.CountActivityExecutionsRequest, call: Call
+    ) -> api.CountActivityExecutionsResponse:
+        self._check_namespace(request.namespace)
+        return api.CountActivityExecutionsResponse()
+
+    def list_nexus_operation_executions(
+        self, request: api.ListNexusOperationExecutionsRequest, call: Call
+    ) -> api.ListNexusOperationExecutionsResponse:
+        self._check_namespace(request.namespace)
+        return api.ListNexusOperationExecutionsResponse()
+
+    def count_nexus_operation_executions(
+        self, request: api.CountNexusOperationExecutionsRequest, call: Call
+    ) -> api.CountNexusOperationExecutionsResponse:
+        self._check_namespace(request.namespace)
+        return api.CountNexusOperationExecutionsResponse()
+
+    def list_archived_workflow_executions(
+        self, request: api.ListArchivedWorkflowExecutionsRequest, call: Call
+    ) -> api.ListArchivedWorkflowExecutionsResponse:
+        self._check_namespace(request.namespace)
+        raise InvalidArgument("Cluster is not configured for visibility archival.")
+
+    def list_nexus_endpoints(self, request: ListNexusEndpointsRequest, call: Call) -> ListNexusEndpointsResponse:
+        return ListNexusEndpointsResponse()
