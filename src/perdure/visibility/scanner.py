@@ -174,11 +174,10 @@ def _unknown(query: str, text: str, start: int) -> Word:
 def _bounded(query: str, words: Iterator[Word]) -> Iterator[Word]:
     """The same tokens, while their nesting and number stay within the bounds."""
     previous = ""
-    depth = conditions = number = 0
+    depth = conditions = 0
     # For each open parenthesis, and the query itself: how many prefixes (NOT, signs) wait for their operand to end.
     prefixes = [0]
-    for word in words:
-        number += 1
+    for number, word in enumerate(words, 1):
         if number > MAX_WORDS:
             raise problem(query, word.start, word.end, f"number of words exceeds limit {MAX_WORDS}")
         kind = word.kind
