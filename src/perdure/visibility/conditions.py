@@ -61,7 +61,7 @@ class HasAny:
 
 @dataclass(frozen=True, slots=True)
 class HasToken:
-    """A Text holds at least one of the phrases, whose tokens stand next to each other in it."""
+    """A Text holds at least one of the phrases: its tokens one behind the other, with one character in between."""
 
     attribute: Attribute
     phrases: tuple[tuple[str, ...], ...]

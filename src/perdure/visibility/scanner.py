@@ -19,6 +19,9 @@ from perdure.visibility.problems import problem
 MAX_QUERY_BYTES = 128 * 1024
 """Longest query, in bytes of UTF-8."""
 
+MAX_WORDS = 20_000
+"""Longest query, in names, values and symbols: what takes time to parse, a fifth of a second at this length."""
+
 MAX_NESTING = 200
 """The real server refuses this depth, and so do we."""
 
@@ -174,7 +177,9 @@ def _bounded(query: str, words: Iterator[Word]) -> Iterator[Word]:
     depth = conditions = 0
     # For each open parenthesis, and the query itself: how many prefixes (NOT, signs) wait for their operand to end.
     prefixes = [0]
-    for word in words:
+    for number, word in enumerate(words, 1):
+        if number > MAX_WORDS:
+            raise problem(query, word.start, word.end, f"number of words exceeds limit {MAX_WORDS}")
         kind = word.kind
         if kind == "OPEN":
             prefixes.append(0)

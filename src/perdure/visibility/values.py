@@ -43,11 +43,14 @@ _UNITS_NS = {
     "h": 3600 * 10**9,
     "d": 24 * 3600 * 10**9,
 }
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h|d)", re.ASCII)
+_DURATION_PART = re.compile(r"(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h|d)", re.ASCII)
 _CLOCK_DURATION = re.compile(r"\s*([+-]?\d+):([+-]?\d+):([+-]?\d+)", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _LONGEST_INTEGER = 20
 """Digits and sign of the longest 64-bit integer."""
+
+_LONGEST_DURATION = 200
+"""Characters; none of this length fits into 64 bits."""
 
 
 def parse_status(text: str) -> int | None:
@@ -84,6 +87,8 @@ def parse_time_ns(text: str) -> int | None:
 
 def parse_duration_ns(text: str) -> int | None:
     """Nanoseconds of a duration: an integer of nanoseconds, '1h30m' with units ns to d, or 'HH:MM:SS'."""
+    if len(text) > _LONGEST_DURATION:
+        return None
     if _INTEGER.fullmatch(text) and len(text) <= _LONGEST_INTEGER and int(text) in _INT64:
         return int(text)
     value = _duration_with_units(text)
@@ -95,7 +100,7 @@ def _duration_with_units(text: str) -> int | None:
     total, at = 0, 0
     while at < len(rest):
         found = _DURATION_PART.match(rest, at)
-        if not found or found.end() - at > 2 * _LONGEST_INTEGER:
+        if not found:
             return None
         whole, _, fraction = found[1].partition(".")
         unit_ns = _UNITS_NS[found[2]]
@@ -106,7 +111,7 @@ def _duration_with_units(text: str) -> int | None:
 
 def _clock_duration(text: str) -> int | None:
     found = _CLOCK_DURATION.match(text)
-    if not found or any(len(part) > _LONGEST_INTEGER for part in found.groups()):
+    if not found:
         return None
     hours, minutes, seconds = (int(part) for part in found.groups())
     if hours < 0 or not 0 <= minutes < 60 or not 0 <= seconds < 60:
