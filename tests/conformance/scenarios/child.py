@@ -152,13 +152,6 @@ async def abandoned_whose_parent_closes_at_once(d: Driver) -> None:
     await d.poll_wft_in_vain(d.name("kids"))
 
 
-async def two_of_one_id(d: Driver) -> None:
-    await d.start()
-    await d.step(_kid(d), _kid(d))
-    await d.until_event("CHILD_WORKFLOW_EXECUTION_STARTED")
-    await d.until_event("START_CHILD_WORKFLOW_EXECUTION_FAILED")
-
-
 async def same_id_again_after_it_closed(d: Driver) -> None:
     kid = await _born(d)
     await d.complete(kid, succeed())

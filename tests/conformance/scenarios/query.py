@@ -134,7 +134,7 @@ async def follows_a_started_task_in_its_reply(d: Driver) -> None:
     task = await d.poll_wft()
     query = d.query()
     await asyncio.sleep(0.3)
-    reply = await d.complete(task, return_new_workflow_task=True)
+    reply = await d.complete(task, return_new_workflow_task=True, force_create_new_workflow_task=True)
     await d.complete(reply.workflow_task, query_results=_answers(reply.workflow_task))
     await query
 

@@ -47,13 +47,6 @@ async def to_a_run(d: Driver) -> None:
     await d.signal(execution=(d.workflow_id, NO_RUN))
 
 
-async def without_a_task(d: Driver) -> None:
-    await d.start()
-    await d.step(timer())
-    await d.signal("quiet", skip_generate_workflow_task=True)
-    await d.describe()
-
-
 async def to_a_missing_workflow(d: Driver) -> None:
     await d.signal()
 
