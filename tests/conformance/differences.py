@@ -1,4 +1,4 @@
-"""The differences from the reference that stand, one by one. A path is one leaf of a scenario's record; no wildcards."""
+"""The differences from the reference that stand, one by one; a path is one leaf of a scenario's record."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ async def record(address: str, wanted: list[str], *, once: bool) -> int:
     second = first if once else await run_all(address, names)
     await _write_settings(address)
     kept = [name for name in names if _keep(name, first[name], second[name])]
-    if not wanted:
-        _remove_strays(set(names))
+    _remove_strays(set(find()))
     print(f"{len(kept)} of {len(names)} scenarios recorded")
     return 0 if len(kept) == len(names) else 1
 
 
 def _keep(name: str, first: dict[str, Any], second: dict[str, Any]) -> bool:
+    golden_path(name).unlink(missing_ok=True)
     if broken := first.get("broken") or second.get("broken"):
         print(f"BROKEN {name}\n{broken}", file=sys.stderr)
         return False

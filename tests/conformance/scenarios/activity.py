@@ -195,7 +195,7 @@ async def schedule_to_close_timeout_between_attempts(d: Driver) -> None:
     policy = {"initial_interval": 0.3, "backoff_coefficient": 1}
     await d.step(activity(schedule_to_close_timeout=1, start_to_close_timeout=0.5, retry_policy=policy))
     await d.fail_activity(await d.poll_activity(), failure("first"))
-    await d.poll_activity()
+    await d.describe()
     await d.step(succeed())
 
 
