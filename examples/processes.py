@@ -55,11 +55,16 @@ class Process:
                 env={**os.environ, "PYTHONPATH": path},
             )
 
+    @property
+    def exit_code(self) -> int | None:
+        """Return what the process ended with by itself, None while it runs."""
+        return None if self._popen is None else self._popen.poll()
+
     def check(self) -> None:
         """Raise `ProcessDied` if the process ended by itself."""
-        if self._popen is not None and self._popen.poll() is not None:
+        if self.exit_code is not None:
             tail = self.log.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]
-            what = f"the {self.name} ended with code {self._popen.returncode}: {shlex.join(self.command)}"
+            what = f"the {self.name} ended with code {self.exit_code}: {shlex.join(self.command)}"
             raise ProcessDied("\n  ".join([what, *tail]))
 
     def kill(self) -> None:
