@@ -64,6 +64,7 @@ class Entry:
     """One call of the conversation. `outcome` is None while the call is in flight."""
 
     call: str
+    request: Message
     outcome: Message | Refused | None = None
 
 
@@ -108,7 +109,7 @@ class Driver:
     ) -> asyncio.Task[Any]:
         """Starts a call whose reply is awaited later; its place in the record is that of this moment."""
         request = self._request(method, fields)
-        entry = Entry(method)
+        entry = Entry(method, request)
         self.entries.append(entry)
 
         async def run() -> Any:

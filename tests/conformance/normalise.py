@@ -55,6 +55,8 @@ LABELS = {
     "parent_namespace_id": "namespace",
     "parent_workflow_namespace_id": "namespace",
 }
+SHOWN_ITEMS = 20
+SHOWN_CHARACTERS = 2000
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 EVENT_VERSION = "temporal.api.history.v1.HistoryEvent.version"
 
@@ -71,6 +73,7 @@ class Normaliser:
     def text(self, text: str, kind: str = "id") -> str:
         """`text` without the run's token and with labels for the UUIDs in it."""
         text = text.replace(f"-{self._token}", "").replace(self._token, "token")
+        text = re.sub(r"-deleted-[0-9a-f]{5}\b", "-deleted-N", text)
         return UUID.sub(lambda match: self._label(match.group(), kind), text)
 
     def _label(self, value: str, kind: str) -> str:
@@ -87,11 +90,16 @@ class Normaliser:
             return {"error": self._refusal(outcome)}
         return {"reply": self.message(outcome)}
 
+    def request(self, request: Message) -> dict[str, Any]:
+        """What was asked, for the reader: long lists are cut."""
+        return {name: _cut(value) for name, value in self.message(request).items()}
+
     def _refusal(self, refusal: Refused) -> dict[str, Any]:
         if refusal.code == "DEADLINE_EXCEEDED":
             return {"code": refusal.code}
         # Go's protobuf printer puts one or two spaces between fields, as the build's hash has it.
         message = re.sub(r" {2,}", " ", self.text(refusal.message))
+        message = re.sub(r"please retry \([0-9a-f]{8}\)", "please retry (N)", message)
         message = re.sub(r"(Time since last start:) \d+ ms", r"\1 N ms", message)
         details = [{"type": detail.DESCRIPTOR.name, **self.message(detail)} for detail in refusal.details]
         return {"code": refusal.code, "message": message, "details": details}
@@ -154,8 +162,13 @@ class Normaliser:
         except UnicodeDecodeError:
             data = base64.b64encode(message.data).decode()
         # A long payload is told by its length.
-        shown = data if len(data) <= 2000 else f"{len(data)} characters"
-        return {**metadata, "data": shown}
+        return {**metadata, "data": _cut(data)}
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, list) and len(value) > SHOWN_ITEMS:
+        return [*value[:2], f"and {len(value) - 2} more"]
+    return f"{len(value)} characters" if isinstance(value, str) and len(value) > SHOWN_CHARACTERS else value
 
 
 def _flat_event(fields: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +186,10 @@ def duration(seconds: int, nanos: int) -> str:
 def record(driver: Driver) -> dict[str, Any]:
     """The whole conversation and the runs it touched."""
     normaliser = Normaliser(driver.token)
-    calls = [{"call": entry.call, **normaliser.outcome(entry.outcome)} for entry in driver.entries]
+    calls = [
+        {"call": entry.call, "request": normaliser.request(entry.request), **normaliser.outcome(entry.outcome)}
+        for entry in driver.entries
+    ]
     runs = [_execution(normaliser, execution) for execution in driver.executions.values()]
     return {"calls": calls, "executions": runs}
 

@@ -222,7 +222,7 @@ async def delete_a_closed_workflow(d: Driver) -> None:
     async def gone() -> bool:
         return not await d.quietly("DescribeWorkflowExecution", execution=(d.workflow_id, started.run_id))
 
-    await d.until(gone)
+    await d.until(gone, attempts=600)
     await d.describe()
     await d.history()
     await d.signal()
@@ -235,7 +235,7 @@ async def delete_an_open_workflow(d: Driver) -> None:
     async def gone() -> bool:
         return not await d.quietly("DescribeWorkflowExecution", execution=d.workflow_id)
 
-    await d.until(gone)
+    await d.until(gone, attempts=600)
     await d.start()
     await d.describe()
 

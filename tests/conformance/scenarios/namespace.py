@@ -65,8 +65,8 @@ async def register_is_refused(d: Driver) -> None:
     good = {"workflow_execution_retention_period": DAY_S}
     await d.call("RegisterNamespace", namespace="", **good)
     await d.call("RegisterNamespace", namespace="x" * 1001, **good)
-    await d.call("RegisterNamespace", namespace="x", **good)
-    await d.call("RegisterNamespace", namespace="with space", **good)
+    await d.call("RegisterNamespace", namespace=d.name("x"), **good)
+    await d.call("RegisterNamespace", namespace=d.name("with space"), **good)
     await d.call("RegisterNamespace", namespace="default", **good)
     await d.call("RegisterNamespace", namespace="temporal-system", **good)
     await d.call("RegisterNamespace", namespace=d.name("a"))
@@ -157,7 +157,8 @@ async def too_many_search_attributes_of_a_type(d: Driver) -> None:
 
 async def task_queue_is_described(d: Driver) -> None:
     await d.call("DescribeTaskQueue", task_queue=d.task_queue, task_queue_type="WORKFLOW")
-    await d.listen(d.task_queue)
+    await d.poll_wft_in_vain()
+    await d.call("DescribeTaskQueue", task_queue=d.task_queue, task_queue_type="WORKFLOW")
     await d.call("DescribeTaskQueue", task_queue=d.task_queue, task_queue_type="ACTIVITY")
     await d.call("DescribeTaskQueue", task_queue="")
     await d.call("DescribeTaskQueue")
