@@ -34,12 +34,12 @@ def check(file: Path, as_json: bool) -> int:
 def _problems(file: Path, shown: bool) -> list[str]:
     from rich.console import Console
 
-    from perdure.storage.check import Finding, check_file
+    from perdure.storage.check import Finding, examine
 
     problems: list[str] = []
     with Console(stderr=True, quiet=not shown).status("Opening") as status:
         try:
-            for report in check_file(file):
+            for report in examine(file):
                 if isinstance(report, Finding):
                     problems.append(report.message)
                 else:
