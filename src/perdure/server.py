@@ -16,6 +16,7 @@ from perdure.rpc.transport import Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
+from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
@@ -80,6 +81,7 @@ class Server:
         self._runtime: Runtime | None = None
         self._transport: Transport | None = None
         self._polls: Polls | None = None
+        self._histories: Histories | None = None
         self.port = 0
         """The port, once the server has started."""
 
@@ -110,6 +112,7 @@ class Server:
     def _families(self, runtime: Runtime, polls: Polls, cluster_id: str) -> list[object]:
         queries = Queries(runtime)
         workflow_tasks = WorkflowTasks(runtime, polls, queries)
+        self._histories = Histories(runtime)
         return [
             Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
@@ -117,6 +120,7 @@ class Server:
             ActivityTasks(runtime, polls),
             QueryHandlers(runtime, queries),
             Executions(runtime, workflow_tasks),
+            self._histories,
         ]
 
     async def _prepare(self, runtime: Runtime) -> str:
@@ -143,6 +147,8 @@ class Server:
         self._runtime = self._transport = self._polls = None
         if polls is not None:
             polls.release_all()
+        if self._histories is not None:
+            self._histories.release_all()
         if runtime is not None:
             runtime.matching.stop()
         if transport is not None:

@@ -42,17 +42,10 @@ class QueryTaskToken(msgspec.Struct, array_like=True, tag="q", tag_field="t"):
 
 
 class HistoryToken(msgspec.Struct, array_like=True, tag="h", tag_field="t"):
-    """Where to go on in a history: from `next_event_id`, up to `end_event_id` (not included).
-
-    `running` tells whether the run was open when the token was made; `suffix` whether the events of an unwritten
-    workflow task follow the last page.
-    """
+    """Where to go on in a history: from `next_event_id`, or, read backwards, before it."""
 
     run_id: str
     next_event_id: int
-    end_event_id: int
-    running: bool = False
-    suffix: bool = False
 
 
 Token = TypeVar("Token", WorkflowTaskToken, ActivityTaskToken, QueryTaskToken, HistoryToken)

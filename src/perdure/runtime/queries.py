@@ -226,7 +226,5 @@ def unwrap(result: WorkflowQueryResult) -> WorkflowQueryResult:
         return result
     if result.result_type == QueryResultType.QUERY_RESULT_TYPE_FAILED:
         failure = result.failure if result.HasField("failure") else Failure()
-        raise QueryFailed(
-            result.error_message, failure.SerializeToString() if result.HasField("failure") else b""
-        )
+        raise QueryFailed(result.error_message, failure.SerializeToString() if result.HasField("failure") else b"")
     raise InvalidArgument("query entered invalid state, this should be impossible")

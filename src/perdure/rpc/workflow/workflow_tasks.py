@@ -28,6 +28,7 @@ from perdure.engine.queues import workflow_queue
 from perdure.engine.times import set_time
 from perdure.errors import NotFound
 from perdure.rpc import tokens, validate
+from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.activity_tasks import activity_response
 from perdure.rpc.workflow.polls import Polls
@@ -36,8 +37,6 @@ from perdure.runtime.matching import Poll, Taken, Task
 from perdure.runtime.queries import Queries, QueryTask
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
-
-_HISTORY_TAG = (PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name["history"].number << 3) | 2
 
 
 class WorkflowTasks:
@@ -107,7 +106,7 @@ class WorkflowTasks:
         )
         data = page.data
         if page.next_event_id:
-            token = tokens.HistoryToken(core.run_id, page.next_event_id, core.next_event_id, True, True)
+            token = tokens.HistoryToken(core.run_id, page.next_event_id)
             response.next_page_token = tokens.encode(token)
         else:
             suffix = materialise(core, task)
@@ -167,7 +166,7 @@ class WorkflowTasks:
             )
             data = page.data
             if page.next_event_id:
-                next_page = tokens.HistoryToken(core.run_id, page.next_event_id, core.next_event_id)
+                next_page = tokens.HistoryToken(core.run_id, page.next_event_id)
                 response.next_page_token = tokens.encode(next_page)
         if not call.reply(with_history(response, data)):
             self._queries.dispatch_again(query)
@@ -248,18 +247,3 @@ class WorkflowTasks:
             self._polls.release(request.worker_instance_key)
         await asyncio.sleep(0)
         return ShutdownWorkerResponse()
-
-
-def with_history(response: PollWorkflowTaskQueueResponse, data: bytes) -> bytes:
-    """The response with a history that is serialized already."""
-    head = response.SerializeToString()
-    return b"".join((head, _varint(_HISTORY_TAG), _varint(len(data)), data))
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append((value & 0x7F) | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
