@@ -16,6 +16,7 @@ from perdure.rpc.transport import Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
+from perdure.rpc.workflow.namespaces import NamespaceHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
@@ -113,6 +114,7 @@ class Server:
         return [
             Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
+            NamespaceHandlers(runtime),
             workflow_tasks,
             ActivityTasks(runtime, polls),
             QueryHandlers(runtime, queries),
