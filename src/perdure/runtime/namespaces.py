@@ -21,8 +21,11 @@ SYSTEM_NAMESPACE_ID = "32049b68-7872-4094-8e63-d0dd59896a83"
 
 
 class Namespace(msgspec.Struct, kw_only=True, frozen=True):
-    """A namespace; changed by being replaced. `state` is a number of `NamespaceState`; `custom_search_attributes` maps names to numbers of
-    `IndexedValueType`. `deleted_ns` is set once its deletion was asked for."""
+    """A namespace; changed by being replaced.
+
+    `state` is a number of `NamespaceState`; `custom_search_attributes` maps names to numbers of `IndexedValueType`.
+    `deleted_ns` is set once its deletion was asked for.
+    """
 
     id: str
     name: str
@@ -34,6 +37,18 @@ class Namespace(msgspec.Struct, kw_only=True, frozen=True):
     custom_search_attributes: dict[str, int] = {}
     created_ns: int = 0
     deleted_ns: int = 0
+
+
+def system_namespace(now_ns: int) -> Namespace:
+    """The one that every server has for itself, so that nobody else takes its name."""
+    return Namespace(
+        id=SYSTEM_NAMESPACE_ID,
+        name=SYSTEM_NAMESPACE,
+        description="Temporal internal system namespace",
+        owner_email="temporal-core@temporal.io",
+        retention_ns=7 * DAY_NS,
+        created_ns=now_ns,
+    )
 
 
 _encoder = msgspec.msgpack.Encoder()
