@@ -17,11 +17,12 @@ from perdure.rpc.workflow.activity_tasks import ActivityTasks
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
 from perdure.rpc.workflow.history import Histories
+from perdure.rpc.workflow.namespaces import NamespaceHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
-from perdure.runtime.namespaces import Namespace
+from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
 from perdure.runtime.queries import Queries
 from perdure.runtime.runtime import Runtime
 from perdure.storage.base import Batch
@@ -116,6 +117,7 @@ class Server:
         return [
             Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
+            NamespaceHandlers(runtime),
             workflow_tasks,
             ActivityTasks(runtime, polls),
             QueryHandlers(runtime, queries),
@@ -134,6 +136,8 @@ class Server:
                 batch.meta[CLUSTER_ID_KEY] = cluster_id.encode()
 
             executor.write(change)
+        if SYSTEM_NAMESPACE not in runtime.namespaces:
+            runtime.namespaces.save(executor, system_namespace(executor.now_ns()))
         for name in ("default", *self.settings.namespaces):
             if name not in runtime.namespaces:
                 namespace = Namespace(id=self._ids.uuid(), name=name, created_ns=executor.now_ns())

@@ -42,13 +42,14 @@ WORKFLOW_NOT_FOUND = "workflow not found for ID: {}"
 class _Group:
     """One batch, the runs it touches and who waits for it."""
 
-    __slots__ = ("batch", "number", "published", "runs", "waiters")
+    __slots__ = ("batch", "number", "published", "runs", "undo", "waiters")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.batch = Batch()
         self.runs: set[Run] = set()
         self.published: list[tuple[Run, Decision]] = []
+        self.undo: list[Callable[[], None]] = []
         self.waiters: list[asyncio.Future[None]] = []
 
 
@@ -240,9 +241,14 @@ class Executor:
         run.group = group.number
         self._ask_flush()
 
-    def write(self, change: Callable[[Batch], None]) -> None:
-        """Put something that is no run's (a namespace, metadata) into the open batch."""
+    def write(self, change: Callable[[Batch], None], undo: Callable[[], None] | None = None) -> None:
+        """Put something that is no run's (a namespace, metadata) into the open batch.
+
+        `undo` takes the change back from memory; it is called if the batch does not become durable.
+        """
         change(self._open.batch)
+        if undo is not None:
+            self._open.undo.append(undo)
         self._ask_flush()
 
     def delete(self, run: Run, *, current: bool) -> None:
@@ -304,6 +310,8 @@ class Executor:
         log.error("a commit failed; %d runs go back to their last durable state: %s", len(group.runs), error)
         open_group, self._open = self._open, _Group(self._open.number + 1)
         told = Unavailable(f"The change could not be stored, nothing of it was kept; please retry: {error}")
+        for undo in reversed(group.undo + open_group.undo):
+            undo()
         for lost in (group, open_group):
             for key in lost.batch.current:
                 self._current.pop(key, None)
@@ -324,9 +332,12 @@ class Executor:
         await self._settled(run.group)
 
     async def flushed(self) -> None:
-        """Wait until everything in the open batch is durable."""
-        self._ask_flush()
-        await self._settled(self._open.number)
+        """Wait until all that memory shows is durable."""
+        if self._open.batch:
+            self._ask_flush()
+            await self._settled(self._open.number)
+        elif self._flying:
+            await self._settled(max(self._flying))
 
     async def _settled(self, number: int) -> None:
         if number <= self._durable:

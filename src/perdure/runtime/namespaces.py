@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from temporalio.api.common.v1 import Payload
@@ -20,9 +20,12 @@ SYSTEM_NAMESPACE = "temporal-system"
 SYSTEM_NAMESPACE_ID = "32049b68-7872-4094-8e63-d0dd59896a83"
 
 
-class Namespace(msgspec.Struct, kw_only=True):
-    """A namespace. `state` is a number of `NamespaceState`; `custom_search_attributes` maps names to numbers of
-    `IndexedValueType`. `deleted_ns` is set once its deletion was asked for."""
+class Namespace(msgspec.Struct, kw_only=True, frozen=True):
+    """A namespace; changed by being replaced.
+
+    `state` is a number of `NamespaceState`; `custom_search_attributes` maps names to numbers of `IndexedValueType`.
+    `deleted_ns` is set once its deletion was asked for.
+    """
 
     id: str
     name: str
@@ -32,11 +35,20 @@ class Namespace(msgspec.Struct, kw_only=True):
     data: dict[str, str] = {}
     retention_ns: int = DAY_NS
     custom_search_attributes: dict[str, int] = {}
-    search_attribute_aliases: dict[str, str] = {}
-    bad_binaries: bytes = b""
-    is_global: bool = False
     created_ns: int = 0
     deleted_ns: int = 0
+
+
+def system_namespace(now_ns: int) -> Namespace:
+    """The one that every server has for itself, so that nobody else takes its name."""
+    return Namespace(
+        id=SYSTEM_NAMESPACE_ID,
+        name=SYSTEM_NAMESPACE,
+        description="Temporal internal system namespace",
+        owner_email="temporal-core@temporal.io",
+        retention_ns=7 * DAY_NS,
+        created_ns=now_ns,
+    )
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -74,11 +86,14 @@ class Namespaces:
         return namespaces
 
     def _put(self, namespace: Namespace) -> None:
-        old = self._by_id.get(namespace.id)
-        if old is not None:
-            self._by_name.pop(old.name, None)
+        self._drop(namespace.id)
         self._by_id[namespace.id] = namespace
         self._by_name[namespace.name] = namespace
+
+    def _drop(self, namespace_id: str) -> None:
+        old = self._by_id.pop(namespace_id, None)
+        if old is not None:
+            del self._by_name[old.name]
 
     def get(self, name: str) -> Namespace:
         """By name. Raises `NamespaceNotFound`."""
@@ -104,20 +119,39 @@ class Namespaces:
 
     def save(self, executor: Executor, namespace: Namespace) -> None:
         """Add or replace a namespace. It counts at once; `await executor.flushed()` before you tell it."""
-        self._put(namespace)
         row = NamespaceRow(namespace.id, namespace.name, _encoder.encode(namespace))
+        undo = self._restoring(namespace.id)
+        self._put(namespace)
 
-        def change(batch: Batch) -> None:
+        def write(batch: Batch) -> None:
             batch.namespaces[namespace.id] = row
 
-        executor.write(change)
+        executor.write(write, undo)
+
+    def change(self, executor: Executor, namespace: Namespace, **changes: Any) -> Namespace:
+        """`save` the namespace with other values of some fields. Returns it as it is then."""
+        changed = msgspec.structs.replace(namespace, **changes)
+        self.save(executor, changed)
+        return changed
 
     def remove(self, executor: Executor, namespace_id: str) -> None:
         """Forget a namespace of which nothing is stored any more."""
-        namespace = self._by_id.pop(namespace_id)
-        self._by_name.pop(namespace.name, None)
+        undo = self._restoring(namespace_id)
+        self._drop(namespace_id)
 
-        def change(batch: Batch) -> None:
+        def write(batch: Batch) -> None:
             batch.namespaces[namespace_id] = None
 
-        executor.write(change)
+        executor.write(write, undo)
+
+    def _restoring(self, namespace_id: str) -> Callable[[], None]:
+        """What brings the present state of a namespace back, should the change of it not become durable."""
+        before = self._by_id.get(namespace_id)
+
+        def undo() -> None:
+            if before is None:
+                self._drop(namespace_id)
+            else:
+                self._put(before)
+
+        return undo

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import NamespaceState
+from temporalio.api.enums.v1 import NamespaceState, ReplicationState
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
@@ -68,6 +68,8 @@ def update_namespace(request: UpdateNamespaceRequest, state: int, config: Dynami
         retention(request.config.workflow_execution_retention_ttl, config)
     if request.delete_bad_binary:
         raise InvalidArgument(f"Bad binary checksum {request.delete_bad_binary} doesn't exists.")
+    if request.replication_config.state == ReplicationState.REPLICATION_STATE_HANDOVER:
+        raise InvalidArgument("Handover can only be set for global namespace")
     namespace_clusters(request)
     if request.promote_namespace:
         problem = "global namespace is not enabled on this cluster"
