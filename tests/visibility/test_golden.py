@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import Payload, SearchAttributes
+from temporalio.api.common.v1 import Payload
 from tests.visibility.table import CUSTOM, Table, run
 
 from perdure.errors import InvalidArgument
 from perdure.visibility import values
-from perdure.visibility.attributes import encode_group, validate, without_nulls
 from perdure.visibility.query import compile_count, compile_list
+from perdure.visibility.schema import check_names, check_values, encode_group, set_types
 
 HERE = Path(__file__).parent
 QUERIES = json.loads((HERE / "golden_queries.json").read_text())["queries"]
@@ -144,15 +144,17 @@ def test_each_listed_difference_is_one(table: Table, query: str) -> None:
 @pytest.mark.parametrize("entry", VALUES, ids=lambda entry: f"{entry['name']}={entry['value']!r}"[:60])
 def test_a_value_is_taken_or_refused_as_by_the_real_server(entry: dict[str, Any]) -> None:
     payload = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(entry["value"]).encode())
-    attributes = SearchAttributes(indexed_fields={entry["name"]: payload})
+    fields = {entry["name"]: payload}
+    check_names(fields, CUSTOM, "default")
     if isinstance(entry["answer"], str):
         with pytest.raises(InvalidArgument) as refused:
-            validate(attributes, CUSTOM, "default")
+            check_values(fields, CUSTOM, 100)
         assert f"INVALID_ARGUMENT: {refused.value.message}" == entry["answer"]
-    else:
-        kept = without_nulls(validate(attributes, CUSTOM, "default").attributes).indexed_fields
-        ours = {
-            name: [{key: value.decode() for key, value in kept[name].metadata.items()}, kept[name].data.decode()]
-            for name in kept
-        }
-        assert ours == entry["answer"]
+        return
+    set_types(fields, CUSTOM)
+    kept = {name: fields[name] for name, value in check_values(fields, CUSTOM, 100).items() if value is not None}
+    ours = {
+        name: [{key: value.decode() for key, value in kept[name].metadata.items()}, kept[name].data.decode()]
+        for name in kept
+    }
+    assert ours == entry["answer"]
