@@ -21,6 +21,7 @@ from perdure.rpc.workflow.namespaces import NamespaceHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
+from perdure.rpc.workflow.visibility import VisibilityHandlers
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
 from perdure.runtime.queries import Queries
@@ -118,6 +119,7 @@ class Server:
             Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
             NamespaceHandlers(runtime),
+            VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),
             workflow_tasks,
             ActivityTasks(runtime, polls),
             QueryHandlers(runtime, queries),
