@@ -233,6 +233,7 @@ class Executor:
         if not decision.durable:
             run.unwritten = change
             self.publish(run, decision)
+            run.wake()
             return
         group = self._open
         group.batch.add(change)

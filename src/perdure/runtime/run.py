@@ -109,7 +109,10 @@ class Run:
     # Waiting for the run to change.
 
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back each time a change of the run is durable, or is lost. Returns what ends that."""
+        """Call back each time a change of the run is durable, or is lost, or its workflow task was started.
+
+        Returns what ends that.
+        """
         self._waiting.append(callback)
 
         def stop() -> None:
