@@ -223,3 +223,11 @@ def test_times(text: str, ns: int | None) -> None:
 )
 def test_durations(text: str, ns: int | None) -> None:
     assert values.parse_duration_ns(text) == ns
+
+
+@pytest.mark.parametrize("prefix", ["a", "a\U0010ffff", "\U0010ffff", "\ud7ff", "a%", ""])
+def test_a_prefix_finds_what_begins_with_it_and_nothing_behind(prefix: str) -> None:
+    ids = ["", "a", "a\U0010ffff", "a\U0010ffffb", "b", "\U0010ffff", "\U0010ffffz", "\ud7ff", "\ue000", "a%", "A"]
+    table = Table(run(number, workflow_id) for number, workflow_id in enumerate(ids, 1))
+    found = table.list(compile_list(f"WorkflowId STARTS_WITH '{prefix}'", CUSTOM))
+    assert {row.workflow_id for row in found} == {each for each in ids if each.startswith(prefix)}
