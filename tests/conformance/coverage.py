@@ -95,7 +95,7 @@ def _count(record: dict[str, Any], counts: dict[str, Counter[str]]) -> None:
 
 
 def _values(enum: Any, later: tuple[str, ...]) -> list[str]:
-    names = [name.removeprefix(enum_prefix(enum.DESCRIPTOR.name)) for name in enum.keys()]
+    names = [name.removeprefix(enum_prefix(enum.DESCRIPTOR.name)) for name in enum.DESCRIPTOR.values_by_name]
     return [name for name in names if not any(word in name for word in later)]
 
 

@@ -24,6 +24,7 @@ import temporalio.api.operatorservice.v1 as operator_pb
 import temporalio.api.workflowservice.v1 as service_pb
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BytesValue
 from google.rpc import status_pb2
 from tests.conformance.messages import OWN_TASK_QUEUE, build, failure
 
@@ -105,6 +106,7 @@ class Driver:
         *,
         timeout_s: float = CALL_TIMEOUT_S,
         metadata: Sequence[tuple[str, str]] = METADATA,
+        compression: grpc.Compression | None = None,
         **fields: Any,
     ) -> asyncio.Task[Any]:
         """Starts a call whose reply is awaited later; its place in the record is that of this moment."""
@@ -113,7 +115,7 @@ class Driver:
         self.entries.append(entry)
 
         async def run() -> Any:
-            entry.outcome = await self._send(method, request, timeout_s, metadata)
+            entry.outcome = await self._send(method, request, timeout_s, metadata, compression)
             self._notice(request, entry.outcome)
             return entry.outcome
 
@@ -127,6 +129,16 @@ class Driver:
         """A call that is not recorded: for waiting until something is so."""
         return await self._send(method, self._request(method, fields), timeout_s, METADATA)
 
+    async def raw(self, path: str, request: bytes) -> None:
+        """Sends bytes as they are; the reply is recorded as bytes."""
+        entry = Entry(path, BytesValue(value=request))
+        self.entries.append(entry)
+        try:
+            reply = await self.channel.unary_unary(path)(request, timeout=CALL_TIMEOUT_S, metadata=METADATA)
+            entry.outcome = BytesValue(value=reply)
+        except grpc.aio.AioRpcError as error:
+            entry.outcome = refused(error)
+
     def _request(self, method: str, fields: dict[str, Any]) -> Message:
         module = service_pb if hasattr(service_pb, f"{method}Request") else operator_pb
         cls: type[Message] = getattr(module, f"{method}Request")
@@ -135,7 +147,12 @@ class Driver:
         return build(cls, fields)
 
     async def _send(
-        self, method: str, request: Message, timeout_s: float, metadata: Sequence[tuple[str, str]]
+        self,
+        method: str,
+        request: Message,
+        timeout_s: float,
+        metadata: Sequence[tuple[str, str]],
+        compression: grpc.Compression | None = None,
     ) -> Message | Refused:
         operator = not hasattr(service_pb, f"{method}Request")
         module, service = (operator_pb, OPERATOR_SERVICE) if operator else (service_pb, WORKFLOW_SERVICE)
@@ -144,7 +161,7 @@ class Driver:
             service + method, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
         )
         try:
-            result: Message = await stub(request, timeout=timeout_s, metadata=tuple(metadata))
+            result: Message = await stub(request, timeout=timeout_s, metadata=tuple(metadata), compression=compression)
             return result
         except grpc.aio.AioRpcError as error:
             return refused(error)

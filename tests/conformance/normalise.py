@@ -8,6 +8,7 @@ What differs from run to run is replaced, and nothing else:
 - durations are kept; one that a clock had a hand in (not whole milliseconds) is rounded up to seconds: `~1s`;
 - task tokens and page tokens are `token`; sizes of histories are `set`;
 - pending items of a description are sorted by their ids: the reference keeps them in a map;
+- long texts and very long histories are told by their beginnings, ends and lengths;
 - fields of `SERVER_INTERNAL` are left out: they count or name what only the server's own machinery knows.
 """
 
@@ -56,6 +57,7 @@ LABELS = {
     "parent_workflow_namespace_id": "namespace",
 }
 SHOWN_ITEMS = 20
+SHOWN_EVENTS = 250
 SHOWN_CHARACTERS = 2000
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 EVENT_VERSION = "temporal.api.history.v1.HistoryEvent.version"
@@ -74,7 +76,8 @@ class Normaliser:
         """`text` without the run's token and with labels for the UUIDs in it."""
         text = text.replace(f"-{self._token}", "").replace(self._token, "token")
         text = re.sub(r"-deleted-[0-9a-f]{5}\b", "-deleted-N", text)
-        return UUID.sub(lambda match: self._label(match.group(), kind), text)
+        text = UUID.sub(lambda match: self._label(match.group(), kind), text)
+        return text if len(text) <= SHOWN_CHARACTERS else f"{text[:80]}... ({len(text)} characters)"
 
     def _label(self, value: str, kind: str) -> str:
         if value not in self._labels:
@@ -161,14 +164,20 @@ class Normaliser:
             data = self.text(message.data.decode())
         except UnicodeDecodeError:
             data = base64.b64encode(message.data).decode()
-        # A long payload is told by its length.
-        return {**metadata, "data": _cut(data)}
+        return {**metadata, "data": data}
 
 
 def _cut(value: Any) -> Any:
     if isinstance(value, list) and len(value) > SHOWN_ITEMS:
         return [*value[:2], f"and {len(value) - 2} more"]
-    return f"{len(value)} characters" if isinstance(value, str) and len(value) > SHOWN_CHARACTERS else value
+    return value
+
+
+def _middle_cut(events: list[Any]) -> list[Any]:
+    """A history so long that nobody reads it is told by its ends."""
+    if len(events) <= SHOWN_EVENTS:
+        return events
+    return [*events[:20], f"and {len(events) - 40} more", *events[-20:]]
 
 
 def _flat_event(fields: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +209,6 @@ def _execution(normaliser: Normaliser, execution: Execution) -> dict[str, Any]:
         "workflow_id": normaliser.text(execution.workflow_id),
         "run_id": normaliser.text(execution.run_id, "run"),
         "namespace": normaliser.text(execution.namespace),
-        "history": history["reply"].get("events", []) if "reply" in history else history,
+        "history": _middle_cut(history["reply"].get("events", [])) if "reply" in history else history,
         "describe": normaliser.outcome(execution.description),
     }

@@ -255,9 +255,27 @@ async def suggests_nothing_on_a_short_history(d: Driver) -> None:
 
 async def task_brings_a_long_history_in_pages(d: Driver) -> None:
     await d.start()
-    await d.step(*[marker(f"m{number}", details={"data": "x" * 1000}) for number in range(300)])
+    await d.step(*[marker(f"m{number}", details={"data": "x"}) for number in range(300)])
     await d.signal()
     task = await d.poll_wft()
     if task.next_page_token:
         await d.history(next_page_token=task.next_page_token)
     await d.complete(task, succeed())
+
+
+async def long_ones_are_suggested_to_continue_as_new(d: Driver) -> None:
+    await d.start()
+    poll = await d.listen()
+    await d.step(*[marker("m") for _ in range(4092)], sticky_attributes=d.sticky())
+    await d.signal()
+    await d.complete(await poll, continue_as_new(), sticky_attributes=d.sticky())
+    await d.step(succeed())
+
+
+async def large_ones_are_suggested_to_continue_as_new(d: Driver) -> None:
+    await d.start()
+    poll = await d.listen()
+    large = "x" * 1_100_000
+    await d.step(*[marker("m", details={"data": large}) for _ in range(3)], sticky_attributes=d.sticky())
+    await d.signal(input=large)
+    await d.complete(await poll, sticky_attributes=d.sticky())

@@ -45,8 +45,8 @@ async def cancel_after_it_fired(d: Driver) -> None:
 
 async def several_fire_in_order_of_their_deadlines(d: Driver) -> None:
     await d.start()
-    await d.step(timer("late", 1), timer("early", 0.2), timer("middle", 0.6))
-    await d.until_event("TIMER_FIRED", count=3)
+    await d.step(timer("late", 2), timer("early", 0.1))
+    await d.until_event("TIMER_FIRED", count=2)
     await d.step(succeed())
 
 
