@@ -1,0 +1,113 @@
+"""A run's state from its events alone, and what of the state no event carries.
+
+`rebuild` is `apply` over a history, nothing else. Property tests compare what it makes with the live state; wherever the
+two may differ stands in `NOT_IN_EVENTS`, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from perdure.engine.apply import apply
+from perdure.engine.execution import Core, Execution, Kind
+from perdure.engine.transition import State
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which run a history belongs to; `run_key` is storage's."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    run_key: int
+
+
+def rebuild(identity: Identity, events: Iterable[HistoryEvent]) -> Execution:
+    """The run that had these events. Buffered ones, whose id is 0, come last, in the order of their arrival."""
+    core = Core(namespace_id=identity.namespace_id, workflow_id=identity.workflow_id, run_id=identity.run_id)
+    state = State(Execution(identity.run_key, core))
+    for event in events:
+        apply(state, event)
+        if event.event_id:
+            state.core.next_event_id = event.event_id + 1
+    state.fold()
+    return state.execution
+
+
+_STICKY = "a completed task's answer makes the run sticky; histories do not say so"
+_UNWRITTEN = "failures of tasks that were never written leave no event"
+_BATCHES = "how events are packed into batches is storage's business"
+_BUFFER = "the buffer is where events are, not what they say"
+_COUNTS = "counts transitions, of which many leave no event"
+_ATTEMPTS = "attempts of activities leave no events"
+_DELIVERY = "whether a task is in a queue or with a worker is not in history until it closes"
+_REQUEST = "request ids of clients are not part of history"
+_AFTER_CLOSE = "what a closed run still owes is settled without an event"
+
+NOT_IN_EVENTS: dict[str, dict[str, str]] = {
+    "Core": {
+        "start_request_id": _REQUEST,
+        "cancel_request_id": _REQUEST,
+        "sticky_queue": _STICKY,
+        "sticky_timeout_ns": _STICKY,
+        "workflow_task_attempt": _UNWRITTEN + "; stickiness decides whether one counts",
+        "close_attempted": _UNWRITTEN,
+        "first_task_scheduled": _UNWRITTEN,
+        "buffered_count": _BUFFER,
+        "buffered_size_bytes": _BUFFER,
+        "next_number": _BUFFER,
+        "history_size_bytes": _BATCHES,
+        "last_first_event_id": _BATCHES,
+        "state_transition_count": _COUNTS,
+    },
+    "WorkflowTask": {
+        "due_ns": _STICKY,
+        "original_scheduled_ns": "heartbeats carry it over from task to task",
+    },
+    "Activity": {
+        "due_ns": _ATTEMPTS,
+        "queue": _DELIVERY,
+        "order": _ATTEMPTS,
+        "scheduled_ns": _ATTEMPTS,
+        "attempt": _ATTEMPTS,
+        "started_ns": _DELIVERY,
+        "request_id": _DELIVERY,
+        "last_identity": _DELIVERY,
+        "last_heartbeat_ns": _ATTEMPTS,
+        "heartbeat_details": _ATTEMPTS,
+        "last_failure": _ATTEMPTS,
+        "last_attempt_complete_ns": _ATTEMPTS,
+        "next_attempt_ns": _ATTEMPTS,
+        "current_retry_interval_ns": _ATTEMPTS,
+    },
+}
+"""Type of state -> field -> why its value can't be had from events."""
+
+
+def _unwritten(task: Any) -> bool:
+    return bool(task.attempt > 1)
+
+
+def _of_start(request: Any) -> bool:
+    return bool(request.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
+
+
+def _always(item: Any) -> bool:
+    return True
+
+
+ITEMS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
+    Kind.WORKFLOW_TASK: (_unwritten, "a later attempt is written when it completes"),
+    Kind.REQUEST: (_of_start, _REQUEST),
+    Kind.BUFFERED_EVENT: (_always, _BUFFER),
+}
+"""Kind -> which of its items no event carries, and why."""
+
+SETTLED_AFTER_CLOSE: dict[Kind, str] = {Kind.CHILD: _AFTER_CLOSE, Kind.FOLLOW_UP: _AFTER_CLOSE}
+"""Kinds whose items go, once the run has closed, without an event."""
