@@ -8,6 +8,7 @@ What differs from run to run is replaced, and nothing else:
 - durations are kept; one that a clock had a hand in (not whole milliseconds) is rounded up to seconds: `~1s`;
 - task tokens and page tokens are `token`; sizes of histories are `set`;
 - pending items of a description are sorted by their ids: the reference keeps them in a map;
+- of the aliases of search attributes the names are kept, not the columns behind them;
 - long texts and very long histories are told by their beginnings, ends and lengths;
 - fields of `SERVER_INTERNAL` are left out: they count or name what only the server's own machinery knows.
 """
@@ -125,6 +126,8 @@ class Normaliser:
             return "set"
         if field.name in TOKENS:
             return "token"
+        if field.name == "custom_search_attribute_aliases":
+            return sorted(value.values())
         if field.name == "workflow_execution_expiration_time":
             return self._expiration(value)
         if field.message_type and field.message_type.GetOptions().map_entry:

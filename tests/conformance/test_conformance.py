@@ -61,6 +61,11 @@ def test_accepted_differences_name_scenarios() -> None:
 
 
 def _told(found: list[tuple[str, Any, Any]]) -> str:
-    lines = [f"{path}\n    reference: {expected!r}\n    perdure:   {actual!r}" for path, expected, actual in found[:40]]
+    lines = [f"{path}\n    reference: {_cut(one)}\n    here:      {_cut(other)}" for path, one, other in found[:40]]
     rest = [f"... and {len(found) - 40} more"] if len(found) > 40 else []
     return "\n".join([f"{len(found)} differences", *lines, *rest])
+
+
+def _cut(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 400 else f"{text[:400]}..."
