@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import sqlite3
+import threading
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.storage.support import NAMESPACE, Commits, born, listed
 
@@ -37,33 +40,53 @@ async def test_the_log_stays_bounded_under_constant_load(tmp_path: Path, short_l
     await storage.close()
 
 
-async def test_listings_that_overlap_for_ever_do_not_let_the_log_grow(tmp_path: Path, short_log: int) -> None:
+def overlap(path: Path, stop: threading.Event) -> None:
+    """Reads hand over hand: one of the two always has a snapshot, some commits old; each lets go of its own in time."""
+    connections = [apsw.Connection(str(path)) for _ in range(2)]
+    for turn in itertools.count():
+        connection = connections[turn % 2]
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM visibility").fetchall()
+        if stop.wait(0.005):
+            break
+    for connection in connections:
+        connection.close()
+
+
+async def test_readers_that_overlap_for_ever_do_not_let_the_log_grow(tmp_path: Path, short_log: int) -> None:
     path = tmp_path / "a.db"
     storage = SqliteStorage.open_file(path)
     commit = Commits(storage)
-    for key in range(1, 300):
-        await commit(born(key))
-    connections = [sqlite3.connect(path, isolation_level=None) for _ in range(2)]
-    for connection in connections:
-        connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM visibility").fetchone()
-
-    async def read_on() -> None:
-        """One of the two always has a snapshot open; each of them lets go of its own in time."""
-        for turn in range(1_000_000):
-            await asyncio.sleep(0.01)
-            connection = connections[turn % 2]
-            connection.execute("COMMIT")
-            connection.execute("BEGIN")
-            connection.execute("SELECT count(*) FROM visibility").fetchone()
-
-    reading = asyncio.create_task(read_on())
+    stop = threading.Event()
+    reading = threading.Thread(target=overlap, args=(path, stop))
+    reading.start()
     for number in range(600):
         await commit(meta={str(number % 50): bytes(3000)})
-    reading.cancel()
+    stop.set()
+    reading.join()
     assert path.with_name("a.db-wal").stat().st_size < short_log
-    for connection in connections:
-        connection.close()
+    await storage.close()
+
+
+async def test_a_read_left_open_for_ever_does_not_stop_the_writer(
+    tmp_path: Path, short_log: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "CHECKPOINT_WAIT_S", 0.01)
+    path = tmp_path / "a.db"
+    storage = SqliteStorage.open_file(path)
+    commit = Commits(storage)
+    reader = apsw.Connection(str(path))
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM meta").fetchall()
+    for number in range(300):
+        await commit(meta={str(number % 50): bytes(3000)})
+    assert path.with_name("a.db-wal").stat().st_size > short_log
+    reader.close()
+    for number in range(300):
+        await commit(meta={str(number % 50): bytes(3000)})
+    assert storage._log._pages < short_log // PAGE_BYTES
     await storage.close()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 import apsw
 
 from perdure.storage.base import EVENT_ID_BITS, MAX_EVENT_ID, MAX_RUN_KEY, Batch, RunChange
+from perdure.storage.opening import BUSY_TIMEOUT_MS
 from perdure.storage.queries import queries
 
 log = logging.getLogger(__name__)
@@ -18,6 +20,9 @@ CHECKPOINT_PAGES = 2000
 
 CHECKPOINT_INSIST_PAGES = 4 * CHECKPOINT_PAGES
 """From here on a checkpoint waits for readers, which have kept the log from starting over."""
+
+CHECKPOINT_WAIT_S = 0.5
+"""How long it waits for them at most; nothing is written meanwhile."""
 
 PURGE_ROWS = 64
 PURGE_BYTES = 1024 * 1024
@@ -119,10 +124,11 @@ class RowWriter:
 class WriteAheadLog:
     """Keeps the log bounded. A log starts over when all of it is in the file and no reader needs it any more.
 
-    SQLite's own checkpoints never wait, so readers that overlap for ever would let the log grow for ever. Ours insist
-    once it is long: they wait for the readers of that moment, while later ones already read from the file. Each
-    listing ends soon; a transaction that another program leaves open does not, so a vain wait doubles the length at
-    which the next one comes.
+    SQLite's own checkpoints copy what no reader stands in the way of, so readers that overlap for ever would let the
+    log grow for ever. Ours insist once it is long: while nothing is written, every new reader sees the newest state,
+    and once that is in the file, readers leave the log alone. So the wait is as long as the longest read. A transaction
+    that another program leaves open has no such end: then the log has to grow, and each vain wait doubles the length
+    at which the next one comes.
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -148,7 +154,21 @@ class WriteAheadLog:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             return
         self._insist_at = self._pages * 2
-        try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
-        except apsw.BusyError:
+        if not self._restart():
             log.warning("the write-ahead log has %d pages: another program holds it by an open read", self._pages)
+
+    def _restart(self) -> bool:
+        # Many short tries: SQLite's own wait looks at one reader at a time and can miss its moment for ever.
+        deadline = time.monotonic() + CHECKPOINT_WAIT_S
+        self._connection.set_busy_timeout(0)
+        try:
+            while True:
+                try:
+                    self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+                    return True
+                except apsw.BusyError:
+                    if time.monotonic() > deadline:
+                        return False
+                    time.sleep(0.001)
+        finally:
+            self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
