@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## Make .venv with everything that development needs
 
-demo: $(STAMP)  ## Run 200 orders through two server crashes and a worker crash
+demo: $(STAMP)  ## Run 240 orders through two server crashes and a worker crash
 	$(BIN)/python -m examples.orders.demo
 
 test: $(STAMP)  ## Run the tests
@@ -36,15 +36,15 @@ format: $(STAMP)  ## Put style right
 types: $(STAMP)  ## Check types
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## Measure speed, next to the reference server when REFERENCE=host:port is given
-	$(BIN)/python -m bench
+bench: $(STAMP)  ## Measure speed, next to the reference server when REFERENCE_BIN=path of its program is given
+	$(BIN)/python -m bench.run
 
 parity: $(STAMP)  ## Compare with the reference server at REFERENCE=host:port
 	@test -n "$(REFERENCE)" || { echo "make parity needs REFERENCE=host:port of a running Temporal server."; exit 1; }
 	REFERENCE=$(REFERENCE) $(PYTEST) -q tests/conformance
 
 sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
-	SWEEP=full $(PYTEST) -q --timeout=0 tests/acceptance tests/simulation
+	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/simulation
 
 wheel: $(STAMP)  ## Build the wheel and try it in an empty environment
 	rm -rf dist build/wheel-venv

@@ -31,7 +31,6 @@ BENCH = ROOT / "bench"
 REPORT = ROOT / "docs" / "PERFORMANCE.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 REST_S = 3.0
-MB = 1_000_000
 LINE = 140
 
 
@@ -191,10 +190,9 @@ async def _memory_at_rest(command: str) -> float:
         await server.start_and_wait()
         try:
             await asyncio.sleep(REST_S)
-            pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
+            return server.rss_mb
         finally:
             server.kill()
-        return pages * os.sysconf("SC_PAGE_SIZE") / MB
 
 
 def _write_report(text: str) -> None:

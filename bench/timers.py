@@ -45,7 +45,6 @@ STARTS_AT_ONCE = 32
 AN_HOUR_S = 3600
 COST_SAMPLE = 500
 PROBE_EVERY_S = 0.02
-MB = 1_000_000
 
 
 @dataclass
@@ -176,7 +175,7 @@ async def measure(server: ServerProcess, count: int, overdue: int, cost_sample: 
         await load.open("later", count - overdue, AN_HOUR_S)
         figures.opened_per_s = (count - overdue) / (time.monotonic() - began)
         # Long enough that none fires before the last one is set.
-        timer_s = round(5 + 2 * overdue / figures.opened_per_s, 1)
+        timer_s = round(2 + 2 * overdue / figures.opened_per_s, 1)
         await load.open("overdue", overdue, timer_s)
         all_due = time.monotonic() + timer_s
     server.kill()
@@ -198,7 +197,7 @@ async def _measure_restart(server: ServerProcess, figures: Figures, cost_sample:
         await asyncio.gather(probe, return_exceptions=True)
         figures.cost_full_ms = await _cost_ms(server, load, "full", cost_sample)
     figures.fired = load.completed_timers
-    figures.rss_mb = max(figures.rss_mb, _rss_mb(server.pid))
+    figures.rss_mb = max(figures.rss_mb, server.rss_mb)
 
 
 async def _probe(server: ServerProcess, load: Load, figures: Figures) -> None:
@@ -209,15 +208,15 @@ async def _probe(server: ServerProcess, load: Load, figures: Figures) -> None:
         began = time.monotonic()
         await load.start(f"probe-{number}", 0)
         figures.starts_ms.append((time.monotonic() - began) * 1000)
-        figures.rss_mb = max(figures.rss_mb, _rss_mb(server.pid))
+        figures.rss_mb = max(figures.rss_mb, server.rss_mb)
         await asyncio.sleep(PROBE_EVERY_S)
 
 
 async def _cost_ms(server: ServerProcess, load: Load, name: str, sample: int) -> float:
     """Return the server's CPU time for a workflow that is started and ends at its first task."""
-    before = _cpu_s(server.pid)
+    before = server.cpu_s
     await load.open(f"cost-{name}", sample, 0)
-    return (_cpu_s(server.pid) - before) * 1000 / sample
+    return (server.cpu_s - before) * 1000 / sample
 
 
 def _start_timer(timer_s: float) -> Command:
@@ -231,15 +230,6 @@ def _complete() -> Command:
         command_type=CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
         complete_workflow_execution_command_attributes=CompleteWorkflowExecutionCommandAttributes(),
     )
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _rss_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB
 
 
 def main() -> int:

@@ -10,17 +10,27 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 ROOT = Path(__file__).parent.parent
 PERDURE_UP = f"{shlex.quote(sys.executable)} -m perdure.cli up --db {{db}} --port {{port}}"
 READY_WITHIN_S = 30.0
 LOG_LINES_SHOWN = 15
+MB = 1_000_000
+# What a call may end with when the server dies under it, or is not there.
+NOBODY_THERE = {
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+}
+T = TypeVar("T")
 
 
 class ProcessDied(Exception):
@@ -41,6 +51,17 @@ class Process:
         """Return the id of the process that runs now."""
         assert self._popen is not None, f"{self.name} is not running"
         return self._popen.pid
+
+    @property
+    def cpu_s(self) -> float:
+        """Return the CPU time the process has used, user and system together."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def rss_mb(self) -> float:
+        """Return the memory the process holds now, in 10^6 bytes."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB
 
     def start(self) -> None:
         """Start the process, with this checkout importable."""
@@ -126,6 +147,17 @@ async def answering(address: str, server: Process | None = None) -> Client:
             if time.monotonic() > deadline:
                 raise ProcessDied(f"no server answers at {address}: {error}") from error
             await asyncio.sleep(0.02)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call, and make it again until somebody answers it. It has to be one that may be repeated."""
+    while True:
+        try:
+            return await call()
+        except RPCError as error:
+            if error.status not in NOBODY_THERE:
+                raise
+            await asyncio.sleep(0.05)
 
 
 def free_port() -> int:

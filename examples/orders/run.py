@@ -5,33 +5,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
 
 from examples.orders.orderfile import Ending, Order, OrderFile
 from examples.orders.stores import Entry, open_books
 from examples.orders.worker import TASK_QUEUE
 from examples.orders.workflow import OrderWorkflow, Receipt
-from examples.processes import Process, ServerProcess, answering
+from examples.processes import Process, ServerProcess, answering, patiently
 
 MOST_IN_FLIGHT = 24
 DOWN_S = 0.5
 ORDERS_PER_KILL = 5
-NOBODY_THERE = {
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.UNKNOWN,
-    RPCStatusCode.CANCELLED,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -139,18 +130,9 @@ class Run:
 
         # The server may die after it has started the workflow and before it can say so.
         with suppress(WorkflowAlreadyStartedError):
-            await self._patiently(start)
-        return await self._patiently(client.get_workflow_handle_for(OrderWorkflow.run, workflow_id).result)
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call again until somebody answers it."""
-        while True:
-            try:
-                return await call()
-            except RPCError as error:
-                if error.status not in NOBODY_THERE:
-                    raise
-                await asyncio.sleep(0.1)
+            await patiently(start)
+        handle: WorkflowHandle[Any, Receipt] = client.get_workflow_handle(workflow_id, result_type=Receipt)
+        return await patiently(handle.result)
 
     async def _kill_on_the_way(self) -> None:
         """Kill as planned, spread over the run, each time while a charge is in flight."""

@@ -33,6 +33,7 @@ LEAST_CALLS = 20
 FULL_LOAD_WITHIN_S = 60
 LAST_RESULTS_WITHIN_S = 120
 HISTORIES_AT_ONCE = 16
+Facts = Counter[tuple[str, str]]  # kind of call and what it carried, with the number of times
 KINDS = ["start", "signal", "activity", "result"]
 VALUES = [*(f"a{number}" for number in range(ACTIVITIES)), *(f"s{number}" for number in range(SIGNALS))]
 EXPECTED = {
@@ -115,15 +116,20 @@ async def _until_ended(clients: list[Process], server: ServerProcess) -> None:
     deadline = time.monotonic() + LAST_RESULTS_WITHIN_S
     while any(client.exit_code is None for client in clients):
         server.check()
+        _check_none_failed(clients)
         assert time.monotonic() < deadline, "the last workflows did not end"
         await asyncio.sleep(0.05)
+    _check_none_failed(clients)
+
+
+def _check_none_failed(clients: list[Process]) -> None:
     for client in clients:
         if client.exit_code:
             client.check()
 
 
 async def _compare(client: Client, folder: Path, outcome: Outcome) -> None:
-    noted: defaultdict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    noted: defaultdict[str, Facts] = defaultdict(Counter)
     for path in folder.glob("*.ledger"):
         for line in path.read_text().splitlines():
             kind, workflow_id, what = json.loads(line)
@@ -135,17 +141,23 @@ async def _compare(client: Client, folder: Path, outcome: Outcome) -> None:
     async def compare_one(workflow_id: str) -> None:
         async with places:
             found = await _facts(client, workflow_id)
-        # Once is what each may be there, acknowledged or not; none may be missing, since all workflows have ended.
-        for kind, what in sorted({*noted[workflow_id], *found, *EXPECTED}):
-            if found[kind, what] != 1:
-                outcome.problems.append(f"{kind} {what!r} of {workflow_id}: {found[kind, what]} times in its history")
+        outcome.problems += differences(workflow_id, noted[workflow_id], found)
 
     await asyncio.gather(*map(compare_one, noted))
 
 
-async def _facts(client: Client, workflow_id: str) -> Counter[tuple[str, str]]:
+def differences(workflow_id: str, noted: Facts, found: Facts) -> list[str]:
+    """Say what a history does not have exactly once: what was acknowledged, and what an ended workflow must have."""
+    return [
+        f"{kind} {what!r} of {workflow_id}: {found[kind, what]} times in its history"
+        for kind, what in sorted({*noted, *found, *EXPECTED})
+        if found[kind, what] != 1
+    ]
+
+
+async def _facts(client: Client, workflow_id: str) -> Facts:
     """Return what a history says, in the terms of the ledgers."""
-    facts: Counter[tuple[str, str]] = Counter()
+    facts: Facts = Counter()
     history = await client.get_workflow_handle(workflow_id).fetch_history()
     for event in history.events:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:

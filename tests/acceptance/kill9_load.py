@@ -14,14 +14,15 @@ import json
 import mmap
 import os
 import struct
+import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from examples.processes import answering
+from examples.processes import answering, patiently
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
@@ -36,14 +37,7 @@ TASK_QUEUE = "kill9"
 SIGNALS = 3
 ACTIVITIES = 2
 OPEN_WORKFLOWS = 16
-NOBODY_THERE = {
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.UNKNOWN,
-    RPCStatusCode.CANCELLED,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-}
 CALL_TIMEOUT = timedelta(seconds=5)
-T = TypeVar("T")
 
 
 class Ledger:
@@ -89,17 +83,6 @@ class Calls:
         """Return the numbers that another process wrote to `path`."""
         changes, waits = cls.LAYOUT.unpack(path.read_bytes())
         return changes, waits
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call again until somebody answers it."""
-    while True:
-        try:
-            return await call()
-        except RPCError as error:
-            if error.status not in NOBODY_THERE:
-                raise
-            await asyncio.sleep(0.05)
 
 
 @workflow.defn
@@ -239,7 +222,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     args = parser.parse_args()
     ledger, calls = Ledger(args.folder / f"{args.name}.ledger"), Calls(args.folder / f"{args.name}.calls")
-    asyncio.run(roles[args.role](args, ledger, calls))
+    try:
+        asyncio.run(roles[args.role](args, ledger, calls))
+    except Exception:
+        # Calls left open inside the SDK keep the interpreter from ending.
+        traceback.print_exc()
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from temporalio.client import Client, RetryConfig
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
-from tests.acceptance.kill9 import LEAST_CALLS, kill_and_compare
+from tests.acceptance.kill9 import EXPECTED, LEAST_CALLS, differences, kill_and_compare
 
-SWEEP = os.environ.get("PERDURE_SWEEP") == "1"
+SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
 KILLS = 50 if SWEEP else 3
 CROWD = 1000 if SWEEP else 200
 DELAY = timedelta(seconds=1.5)
@@ -40,6 +40,17 @@ async def test_what_was_acknowledged_survives_every_kill(server: ServerProcess, 
     assert all(kill.changes + kill.waits >= LEAST_CALLS for kill in outcome.kills)
     assert set(outcome.acknowledged) == {"start", "signal", "activity", "result"}
     assert outcome.acknowledged["start"] == outcome.acknowledged["result"] == outcome.workflows
+
+
+def test_a_lost_and_a_doubled_call_are_found() -> None:
+    noted, found = Counter(EXPECTED), Counter(EXPECTED)
+    assert differences("w", noted, found) == []
+    found["signal", "s1"] = 2
+    del found["activity", "a0"]
+    assert differences("w", noted, found) == [
+        "activity 'a0' of w: 0 times in its history",
+        "signal 's1' of w: 2 times in its history",
+    ]
 
 
 @workflow.defn
