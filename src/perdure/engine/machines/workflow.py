@@ -105,12 +105,9 @@ def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, o
     a.continued_execution_run_id = options.continued_run_id
     a.initiator = options.initiator  # type: ignore[assignment]
     a.eager_execution_accepted = options.eager
-    for name in ("header", "input", "retry_policy", "priority", "versioning_override"):
+    for name in _COPIED:
         if request.HasField(name):  # type: ignore[arg-type]
             getattr(a, name).CopyFrom(getattr(request, name))
-    a.workflow_execution_timeout.CopyFrom(request.workflow_execution_timeout)
-    a.workflow_run_timeout.CopyFrom(request.workflow_run_timeout)
-    a.workflow_task_timeout.CopyFrom(request.workflow_task_timeout)
     _fill_attributes(a, request)
     if options.first_task_backoff_ns or not options.continued_run_id:
         set_duration(a.first_workflow_task_backoff, options.first_task_backoff_ns)
@@ -130,6 +127,18 @@ def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, o
     event.links.extend(request.links)
     if request.HasField("user_metadata"):
         event.user_metadata.CopyFrom(request.user_metadata)
+
+
+_COPIED = (
+    "header",
+    "input",
+    "retry_policy",
+    "priority",
+    "versioning_override",
+    "workflow_execution_timeout",
+    "workflow_run_timeout",
+    "workflow_task_timeout",
+)
 
 
 def _fill_attributes(a, request: StartWorkflowExecutionRequest) -> None:  # type: ignore[no-untyped-def]

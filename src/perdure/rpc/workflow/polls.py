@@ -15,6 +15,9 @@ from perdure.runtime.runtime import Runtime
 MARGIN_S = 1.0
 """How long before the client's deadline a poll is answered empty."""
 
+MAX_GONE = 10_000
+"""Workers that have shut down and are remembered, since a poll may come in behind the message that they leave."""
+
 
 class Polls:
     """The polls that wait. One timer each, nothing else."""
@@ -23,6 +26,7 @@ class Polls:
         self._runtime = runtime
         self._waiting: dict[Poll, tuple[Call, bytes, str, str]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._gone: dict[str, None] = {}
 
     def park(self, queue: str, poll: Poll, call: Call, empty: Message, worker_key: str) -> None:
         """Wait for a task of `queue`. `empty` is the answer when there is none."""
@@ -31,6 +35,9 @@ class Polls:
         if call.timeout_s is not None:
             timeout_s = min(timeout_s, max(0.0, call.timeout_s - MARGIN_S))
         answer = empty.SerializeToString()
+        if worker_key in self._gone:
+            call.reply(answer)
+            return
         loop = asyncio.get_running_loop()
         timer = loop.call_later(timeout_s, self._expire, queue, poll)
         self._waiting[poll] = (call, answer, queue, worker_key)
@@ -62,7 +69,10 @@ class Polls:
             waiting[0].reply(waiting[1])
 
     def release(self, worker_key: str) -> None:
-        """Answer the polls of a worker that shuts down."""
+        """Answer the polls of a worker that shuts down, now and those that are still on their way."""
+        self._gone[worker_key] = None
+        while len(self._gone) > MAX_GONE:
+            self._gone.pop(next(iter(self._gone)))
         for poll, (_, _, queue, key) in list(self._waiting.items()):
             if key == worker_key:
                 self._expire(queue, poll)
