@@ -14,6 +14,7 @@ from perdure.config import Dynamic, Settings
 from perdure.rpc.server import create_server
 from perdure.rpc.transport import Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
+from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
@@ -127,6 +128,7 @@ class Server:
             Executions(runtime, workflow_tasks),
             self._histories,
             Descriptions(runtime),
+            Deletions(runtime),
         ]
 
     async def _prepare(self, runtime: Runtime) -> str:
