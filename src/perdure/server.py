@@ -23,6 +23,7 @@ from perdure.rpc.workflow.namespaces import NamespaceHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
+from perdure.rpc.workflow.task_queues import TaskQueues
 from perdure.rpc.workflow.visibility import VisibilityHandlers
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
@@ -129,6 +130,7 @@ class Server:
             self._histories,
             Descriptions(runtime),
             Deletions(runtime),
+            TaskQueues(runtime),
         ]
 
     async def _prepare(self, runtime: Runtime) -> str:
