@@ -14,6 +14,7 @@ from perdure.config import Dynamic, Settings
 from perdure.rpc.server import create_server
 from perdure.rpc.transport import Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
+from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
@@ -22,6 +23,7 @@ from perdure.rpc.workflow.namespaces import NamespaceHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
+from perdure.rpc.workflow.task_queues import TaskQueues
 from perdure.rpc.workflow.visibility import VisibilityHandlers
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
@@ -127,6 +129,8 @@ class Server:
             Executions(runtime, workflow_tasks),
             self._histories,
             Descriptions(runtime),
+            Deletions(runtime),
+            TaskQueues(runtime),
         ]
 
     async def _prepare(self, runtime: Runtime) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.engine import commands, inputs
-from perdure.engine.execution import Execution, Kind
+from perdure.engine.execution import Deletion, Execution, Kind
 from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, Transition
 from perdure.errors import NotFound
@@ -145,6 +145,12 @@ def _terminate(t: Transition, i: inputs.TerminateWorkflow) -> None:
     workflow.terminate(t, reason=i.reason, details=i.details, identity=i.identity, links=i.links)
 
 
+def _delete(t: Transition, i: inputs.DeleteWorkflow) -> None:
+    if t.running:
+        workflow.terminate(t, reason="Delete workflow execution", identity=commands.HISTORY_SERVICE)
+    t.items(Kind.DELETION).put("", Deletion(due_ns=t.now_ns))
+
+
 def _reset_stickiness(t: Transition, i: inputs.ResetStickiness) -> None:
     workflow.require_running(t)
     workflow_task.reset_stickiness(t)
@@ -220,6 +226,7 @@ _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.SignalWorkflow: _signal,
     inputs.CancelWorkflow: _cancel,
     inputs.TerminateWorkflow: _terminate,
+    inputs.DeleteWorkflow: _delete,
     inputs.ResetStickiness: _reset_stickiness,
     inputs.EnsureWorkflowTask: _ensure_task,
     inputs.ChildStarted: _child_started,

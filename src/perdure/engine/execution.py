@@ -32,6 +32,7 @@ class Kind(IntEnum):
     FOLLOW_UP = 9
     LIFETIME = 10
     START = 11
+    DELETION = 12
 
 
 class Item(msgspec.Struct, array_like=True, kw_only=True):
@@ -162,6 +163,10 @@ class FollowUp(Item, kw_only=True):
     close_event: bytes
 
 
+class Deletion(Item, kw_only=True):
+    """The run is to be deleted as soon as it owes nothing to other runs."""
+
+
 class Start(Item, kw_only=True):
     """The WorkflowExecutionStarted event, kept only where a later run has to be made from it."""
 
@@ -186,6 +191,7 @@ ITEM_TYPES: dict[Kind, type[Item]] = {
     Kind.FOLLOW_UP: FollowUp,
     Kind.LIFETIME: Lifetime,
     Kind.START: Start,
+    Kind.DELETION: Deletion,
 }
 
 Key = int | str

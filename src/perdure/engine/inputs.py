@@ -123,6 +123,11 @@ class TerminateWorkflow(Input):
 
 
 @dataclass(slots=True)
+class DeleteWorkflow(Input):
+    """End the run if it is open, and let it be deleted."""
+
+
+@dataclass(slots=True)
 class ResetStickiness(Input):
     pass
 

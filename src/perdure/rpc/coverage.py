@@ -61,7 +61,10 @@ TABLE: dict[str, Coverage] = {
     **_all("activities", "RespondActivityTaskFailed RespondActivityTaskFailedById"),
     **_all("activities", "RespondActivityTaskCanceled RespondActivityTaskCanceledById"),
     **_all("activity operations", "UpdateActivityOptions PauseActivity UnpauseActivity ResetActivity"),
-    **_all("task queues", "DescribeTaskQueue ListTaskQueuePartitions ShutdownWorker"),
+    "DescribeTaskQueue": Coverage(
+        "task queues", "partial", "Rates are not measured, nor backlogs by priority; there are no limits to tell of."
+    ),
+    **_all("task queues", "ListTaskQueuePartitions ShutdownWorker"),
     **_all("task queue limits", "UpdateTaskQueueConfig"),
     **_all("listings", "ListWorkflowExecutions CountWorkflowExecutions ScanWorkflowExecutions"),
     **_all("listings", "ListOpenWorkflowExecutions ListClosedWorkflowExecutions"),

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 Publish = Callable[[Run, Decision], None]
 
 WORKFLOW_NOT_FOUND = "workflow not found for ID: {}"
+RUN_NOT_FOUND = 'workflow execution not found for workflow ID "{}" and run ID "{}"'
+LOST = "The change could not be stored; please retry."
 
 
 class _Group:
@@ -127,7 +129,8 @@ class Executor:
                 raise NotFound(WORKFLOW_NOT_FOUND.format(workflow_id))
             return run
         key = self._current.get((namespace_id, workflow_id))
-        if key is not None and (cached := self._runs.get(key)) is not None and cached.core.run_id == run_id:
+        cached = self._runs.get(key) if key is not None else None
+        if cached is not None and cached.core.run_id == run_id and not cached.deleted:
             return cached
         return await self._find_run(namespace_id, workflow_id, run_id)
 
@@ -135,12 +138,13 @@ class Executor:
         for group in (self._open, *self._flying.values()):
             for run in group.runs:
                 core = run.core
-                if core.run_id == run_id and core.workflow_id == workflow_id and core.namespace_id == namespace_id:
+                same = core.run_id == run_id and core.workflow_id == workflow_id and core.namespace_id == namespace_id
+                if same and not run.deleted:
                     return run
         key = await self.storage.find_run(namespace_id, workflow_id, run_id)
         run_or_none = await self.by_key(key) if key is not None else None
         if run_or_none is None:
-            raise NotFound(WORKFLOW_NOT_FOUND.format(workflow_id))
+            raise NotFound(RUN_NOT_FOUND.format(workflow_id, run_id))
         return run_or_none
 
     def cached(self, run_key: int) -> Run | None:
@@ -152,11 +156,13 @@ class Executor:
         run = self._runs.get(run_key)
         if run is not None:
             self._runs.move_to_end(run_key)
-            return run
+            return None if run.deleted else run
         stored = await self.storage.load_run(run_key)
         run = self._runs.get(run_key)
-        if run is not None or stored is None:
-            return run
+        if run is not None:
+            return None if run.deleted else run
+        if stored is None:
+            return None
         run = Run(rows.load(stored))
         self._remember(run)
         return run
@@ -193,6 +199,10 @@ class Executor:
 
         The decision is not durable yet: `await settled(run)` before you answer for it.
         """
+        if run.deleted:
+            raise NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
+        if run.lost:
+            raise Unavailable(LOST)
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))
         self._commit(t, decision)
@@ -252,13 +262,23 @@ class Executor:
             self._open.undo.append(undo)
         self._ask_flush()
 
-    def delete(self, run: Run, *, current: bool) -> None:
-        """Remove a run with all it has. `current` tells that it is the one its workflow id points to."""
+    async def delete(self, run: Run) -> None:
+        """Remove a run with all it has. If it is the one that its workflow id points to, the id is free again.
+
+        It is gone at once for those who look for it; `await settled(run)` until storage knows. No effect on a run that
+        was deleted before.
+        """
         key = (run.core.namespace_id, run.core.workflow_id)
+        current = self._current.get(key)
+        if current is None:
+            stored = await self.storage.find_current(*key)
+            current = self._current.get(key, stored)
+        if run.deleted or run.lost:
+            return
         run.unwritten = None
         self._open.batch.add(RunChange(run.run_key, delete=True))
         self._open.runs.add(run)
-        if current:
+        if current == run.run_key:
             self._open.batch.current[key] = None
             self._current.pop(key, None)
         run.group = self._open.number
@@ -298,7 +318,7 @@ class Executor:
             if not run.deleted:
                 self.publish(run, decision)
         for run in group.runs:
-            if run.deleted:
+            if run.deleted and run.group == group.number:
                 self.forget(run)
             run.wake()
         for waiter in group.waiters:
@@ -329,7 +349,7 @@ class Executor:
     async def settled(self, run: Run) -> None:
         """Wait until all that memory shows of the run (the unwritten start of a task aside) is durable."""
         if run.lost:
-            raise Unavailable("The change could not be stored; please retry.")
+            raise Unavailable(LOST)
         await self._settled(run.group)
 
     async def flushed(self) -> None:
@@ -346,7 +366,7 @@ class Executor:
         group = self._flying.get(number)
         if group is None:
             if self._open.number != number:
-                raise Unavailable("The change could not be stored; please retry.")
+                raise Unavailable(LOST)
             group = self._open
         waiter = self._loop.create_future()
         group.waiters.append(waiter)

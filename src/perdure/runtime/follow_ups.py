@@ -27,7 +27,7 @@ from perdure.engine.machines.workflow import Cancel, Parent, Signal, StartOption
 from perdure.engine.payloads import json_payloads
 from perdure.engine.start import Start, resolve
 from perdure.engine.times import get_duration
-from perdure.errors import InvalidArgument, NamespaceNotFound, NotFound, WorkflowExecutionAlreadyStarted
+from perdure.errors import InvalidArgument, NamespaceNotFound, NotFound, Unavailable, WorkflowExecutionAlreadyStarted
 from perdure.runtime.executor import Executor
 from perdure.runtime.namespaces import Namespace
 from perdure.runtime.run import Run
@@ -41,7 +41,9 @@ _CHILD_NAMESPACE = (
 _S = SignalExternalWorkflowExecutionFailedCause
 _C = CancelExternalWorkflowExecutionFailedCause
 
-KINDS = frozenset({Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.FOLLOW_UP})
+KINDS = frozenset({Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.FOLLOW_UP, Kind.DELETION})
+OWED = (Kind.CHILD, Kind.FOLLOW_UP)
+"""What a closed run may still owe to others."""
 
 
 class FollowUps:
@@ -65,6 +67,10 @@ class FollowUps:
             await self._signal(run, int(key))
         elif kind == Kind.EXTERNAL_CANCEL:
             await self._cancel(run, int(key))
+        elif kind == Kind.DELETION:
+            if owes(run):
+                raise Unavailable("a run to be deleted owes something to others")
+            await self._executor.delete(run)
 
     def _still(self, run: Run, kind: Kind, key: Key) -> bool:
         """After a wait: whether the item is there, and the run is the one that storage knows."""
@@ -230,6 +236,11 @@ class FollowUps:
         if child_only and target.execution.running and parent != (core.workflow_id, core.run_id):
             raise NotFound("workflow parent does not match")
         return target
+
+
+def owes(run: Run) -> bool:
+    """Whether a closed run has not yet done to its parent and its children what its end means for them."""
+    return any(item.due_ns is not None for kind in OWED for item in run.execution.pending[kind].values())
 
 
 def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:

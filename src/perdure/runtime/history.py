@@ -14,8 +14,8 @@ from perdure.runtime.executor import Executor
 from perdure.runtime.run import Run
 from perdure.storage.base import HistoryBatch
 
-MAX_PAGE_BYTES = 3 * 1024 * 1024
-"""A page ends after the batch that reaches this, whatever number of batches was asked for."""
+MAX_PAGE_BYTES = 16 * 1024 * 1024
+"""A page ends after the batch that reaches this, however many were asked for. Clients take messages far larger."""
 
 EventBatch = tuple[int, bytes]
 """(first event id, serialized `History`)."""

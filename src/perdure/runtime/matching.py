@@ -165,6 +165,13 @@ class Matching:
         queue.pollers = {k: p for k, p in queue.pollers.items() if p.last_access_ns >= oldest_ns}
         return list(queue.pollers.values())
 
+    def backlog(self, name: str) -> tuple[int, int] | None:
+        """How many tasks wait, and the order of the first (0 without one); None if memory does not hold all of them."""
+        queue = self._queues.get(name)
+        if queue is None or not queue.loaded or queue.more:
+            return None
+        return len(queue.tasks), queue.tasks[0][0] if queue.tasks else 0
+
     def abandon(self, name: str) -> None:
         """The worker of a sticky queue is gone: what comes for it goes to the normal queue from now on."""
         queue = self._queues.get(name)
