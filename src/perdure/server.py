@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from perdure.clock import Clock, Ids, RandomIds, RealClock
 from perdure.config import Dynamic, Settings
+from perdure.errors import StartupError
 from perdure.rpc.server import create_server
 from perdure.rpc.transport import Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
@@ -20,6 +21,7 @@ from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
 from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.namespaces import NamespaceHandlers
+from perdure.rpc.workflow.operator import OperatorHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
@@ -31,6 +33,7 @@ from perdure.runtime.queries import Queries
 from perdure.runtime.runtime import Runtime
 from perdure.storage.base import Batch
 from perdure.storage.sqlite import SqliteStorage
+from perdure.visibility import schema
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -45,6 +48,17 @@ def _dynamic(values: Mapping[str, Any]) -> Dynamic:
     if unknown:
         warnings.warn(f"dynamic_config: these mean nothing to Perdure: {', '.join(unknown)}", stacklevel=3)
     return dynamic
+
+
+def _search_attributes(wanted: Mapping[str, str]) -> dict[str, int]:
+    """Name -> name of the type, to name -> number of it. Raises `StartupError`."""
+    types = {name: kind for kind, name in schema.TYPE_NAMES.items()}
+    for name, type_name in wanted.items():
+        if schema.is_reserved(name):
+            raise StartupError(f"search attribute {name}: the name is reserved; choose another one.")
+        if type_name not in types:
+            raise StartupError(f"search attribute {name}: {type_name!r} is not one of {', '.join(types)}.")
+    return {name: types[type_name] for name, type_name in wanted.items()}
 
 
 class Server:
@@ -122,6 +136,7 @@ class Server:
             Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
             NamespaceHandlers(runtime),
+            OperatorHandlers(runtime),
             VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),
             workflow_tasks,
             ActivityTasks(runtime, polls),
@@ -146,10 +161,14 @@ class Server:
             executor.write(change)
         if SYSTEM_NAMESPACE not in runtime.namespaces:
             runtime.namespaces.save(executor, system_namespace(executor.now_ns()))
+        attributes = _search_attributes(self.settings.search_attributes)
         for name in ("default", *self.settings.namespaces):
-            if name not in runtime.namespaces:
+            namespace = runtime.namespaces.find(name)
+            if namespace is None:
                 namespace = Namespace(id=self._ids.uuid(), name=name, created_ns=executor.now_ns())
-                runtime.namespaces.save(executor, namespace)
+            known = {**attributes, **namespace.custom_search_attributes}
+            if name not in runtime.namespaces or known != namespace.custom_search_attributes:
+                runtime.namespaces.change(executor, namespace, custom_search_attributes=known)
         await executor.flushed()
         return cluster_id
 

@@ -28,6 +28,7 @@ from perdure.engine.execution import (
     Timer,
     WorkflowTask,
 )
+from perdure.engine.payloads import merge_payloads
 from perdure.engine.queues import activity_queue, workflow_queue
 from perdure.engine.times import get_duration, get_time
 
@@ -423,21 +424,6 @@ def _properties_modified(state: State, event: HistoryEvent, a: Any) -> None:
         merged = Memo.FromString(state.core.memo)
         merge_payloads(merged.fields, a.upserted_memo.fields)
         state.core.memo = merged.SerializeToString()
-
-
-def merge_payloads(target: Any, source: Any) -> None:
-    """Upsert `source` into `target`; a null payload (no data, or JSON null or an empty list) removes its key."""
-    for key, payload in source.items():
-        if is_null(payload):
-            if key in target:
-                del target[key]
-        else:
-            target[key].CopyFrom(payload)
-
-
-def is_null(payload: Any) -> bool:
-    encoding = payload.metadata.get("encoding", b"")
-    return encoding == b"binary/null" or (encoding == b"json/plain" and payload.data in (b"null", b"[]"))
 
 
 def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:

@@ -211,7 +211,11 @@ class Executor:
     def start(
         self, namespace: Namespace, request: Any, options: StartOptions, *, before: Iterable[tuple[Run, Input]] = ()
     ) -> Run:
-        """Begin a run that becomes the current one of its workflow id. `before` is applied in the same batch."""
+        """Begin a run that becomes the current one of its workflow id. `before` is applied in the same batch.
+
+        Raises `NamespaceNotFound` when the namespace was deleted meanwhile.
+        """
+        namespace = self.namespaces.living(namespace.id)
         for run, input in before:
             self.apply(run, input)
         t, decision = begin(self._new_run_key(), self._environment(namespace), request, options)

@@ -78,7 +78,7 @@ class FollowUps:
 
     def _target_namespace(self, namespace_id: str) -> Namespace | None:
         try:
-            return self._executor.namespaces.by_id(namespace_id)
+            return self._executor.namespaces.living(namespace_id)
         except NamespaceNotFound:
             return None
 

@@ -9,12 +9,17 @@ import msgspec
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import NamespaceState
 
-from perdure.errors import InvalidArgument, NamespaceNotFound
+from perdure.config import Dynamic
+from perdure.errors import FailedPrecondition, NamespaceNotFound
 from perdure.storage.base import Batch, NamespaceRow, Storage
+from perdure.visibility import schema
 
 if TYPE_CHECKING:
     from perdure.runtime.executor import Executor
 
+DELETED = int(NamespaceState.NAMESPACE_STATE_DELETED)
+SUFFIX_LENGTH = 5
+"""Characters of its id that a deleted namespace has at least in its name."""
 DAY_NS = 24 * 3600 * 1_000_000_000
 SYSTEM_NAMESPACE = "temporal-system"
 SYSTEM_NAMESPACE_ID = "32049b68-7872-4094-8e63-d0dd59896a83"
@@ -24,7 +29,7 @@ class Namespace(msgspec.Struct, kw_only=True, frozen=True):
     """A namespace; changed by being replaced.
 
     `state` is a number of `NamespaceState`; `custom_search_attributes` maps names to numbers of `IndexedValueType`.
-    `deleted_ns` is set once its deletion was asked for.
+    `removal_ns` is set by its deletion: from when on nothing of it has to be kept.
     """
 
     id: str
@@ -36,7 +41,7 @@ class Namespace(msgspec.Struct, kw_only=True, frozen=True):
     retention_ns: int = DAY_NS
     custom_search_attributes: dict[str, int] = {}
     created_ns: int = 0
-    deleted_ns: int = 0
+    removal_ns: int = 0
 
 
 def system_namespace(now_ns: int) -> Namespace:
@@ -58,29 +63,36 @@ _decoder = msgspec.msgpack.Decoder(Namespace)
 class SearchAttributeRules:
     """Whether search attributes exist in a namespace and have values of their type."""
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    def __init__(self, namespaces: Namespaces, config: Dynamic) -> None:
         self._namespaces = namespaces
+        self._config = config
 
     def check_names(self, fields: Mapping[str, Payload], namespace: str) -> None:
-        known = self._namespaces.get(namespace).custom_search_attributes
-        for name in fields:
-            if name not in known:
-                raise InvalidArgument(f"Namespace {namespace} has no mapping defined for search attribute {name}")
+        if fields:
+            schema.check_names(fields, self._namespaces.get(namespace).custom_search_attributes, namespace)
 
-    def check_values(self, fields: Mapping[str, Payload], namespace: str) -> None: ...
+    def check_values(self, fields: Mapping[str, Payload], namespace: str) -> None:
+        """Writes the type of each attribute into the metadata of its payload, too, where it names none."""
+        if not fields:
+            return
+        custom = self._namespaces.get(namespace).custom_search_attributes
+        if self._config.suppress_error_set_system_search_attribute:
+            fields = {name: payload for name, payload in fields.items() if name not in schema.SYSTEM}
+        schema.check_values(fields, custom, self._config.search_attributes_number_of_keys_limit)
+        schema.set_types(fields, custom)
 
 
 class Namespaces:
     """See the module's text. Changes go through the executor's batch, so that they are durable before they are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Dynamic) -> None:
         self._by_id: dict[str, Namespace] = {}
         self._by_name: dict[str, Namespace] = {}
-        self.rules = SearchAttributeRules(self)
+        self.rules = SearchAttributeRules(self, config)
 
     @classmethod
-    async def load(cls, storage: Storage) -> Namespaces:
-        namespaces = cls()
+    async def load(cls, storage: Storage, config: Dynamic) -> Namespaces:
+        namespaces = cls(config)
         for row in await storage.namespaces():
             namespaces._put(_decoder.decode(row.blob))
         return namespaces
@@ -108,6 +120,13 @@ class Namespaces:
             raise NamespaceNotFound(namespace_id)
         return namespace
 
+    def living(self, namespace_id: str) -> Namespace:
+        """By id, and not deleted. Raises `NamespaceNotFound`."""
+        namespace = self.by_id(namespace_id)
+        if namespace.state == DELETED:
+            raise NamespaceNotFound(namespace.name)
+        return namespace
+
     def find(self, name: str) -> Namespace | None:
         return self._by_name.get(name)
 
@@ -133,6 +152,25 @@ class Namespaces:
         changed = msgspec.structs.replace(namespace, **changes)
         self.save(executor, changed)
         return changed
+
+    def delete(self, executor: Executor, namespace: Namespace, removal_ns: int) -> Namespace:
+        """Give it another name and the state DELETED. Returns it as it is then. What it holds is not touched.
+
+        Raises `FailedPrecondition` for the server's own namespace. Deleting it again changes nothing but the time.
+        """
+        if namespace.id == SYSTEM_NAMESPACE_ID:
+            raise FailedPrecondition("unable to delete system namespace")
+        name = self._deleted_name(namespace)
+        return self.change(executor, namespace, name=name, state=DELETED, removal_ns=removal_ns)
+
+    def _deleted_name(self, namespace: Namespace) -> str:
+        for length in range(SUFFIX_LENGTH, len(namespace.id)):
+            suffix = f"-deleted-{namespace.id[:length]}"
+            if namespace.name.endswith(suffix):
+                return namespace.name
+            if namespace.name + suffix not in self:
+                return namespace.name + suffix
+        raise FailedPrecondition(f"unable to generate new name for deleted namespace {namespace.name}")
 
     def remove(self, executor: Executor, namespace_id: str) -> None:
         """Forget a namespace of which nothing is stored any more."""

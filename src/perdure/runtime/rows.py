@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from temporalio.api.common.v1 import SearchAttributes
 
 from perdure.engine.execution import Core, Execution, Item, Key, Kind, decode_core, decode_item, encode
 from perdure.engine.transition import Decision
 from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
+from perdure.visibility import schema
 
 NUMBERED = frozenset({Kind.ACTIVITY, Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.BUFFERED_EVENT})
 """Kinds whose keys are numbers; stored with leading zeros so that they sort as such."""
@@ -84,6 +84,5 @@ def visibility_row(core: Core) -> VisibilityRow:
 def _plain(serialized: bytes) -> str | None:
     if not serialized:
         return None
-    fields = SearchAttributes.FromString(serialized).indexed_fields
-    values: dict[str, Any] = {name: json.loads(payload.data) for name, payload in fields.items()}
+    values = schema.plain_values(SearchAttributes.FromString(serialized))
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False) if values else None

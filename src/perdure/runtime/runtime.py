@@ -18,6 +18,7 @@ from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
 from perdure.runtime.namespaces import Namespaces
+from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.run import Run
 from perdure.storage.base import Storage
 
@@ -41,13 +42,14 @@ class Runtime:
             sticky_window_s=self.config.sticky_poller_unavailable_window_s,
             poller_ttl_s=self.config.poller_history_ttl_s,
         )
+        self.reclaimer = Reclaimer(executor)
         self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
     @classmethod
     async def open(cls, storage: Storage, clock: Clock, ids: Ids, config: Dynamic, *, cache_bytes: int) -> Runtime:
-        namespaces = await Namespaces.load(storage)
+        namespaces = await Namespaces.load(storage, config)
         executor = Executor(
             storage,
             namespaces,
@@ -60,12 +62,14 @@ class Runtime:
         return cls(executor, namespaces)
 
     def start(self) -> None:
-        """Begin to act on deadlines."""
+        """Begin to act on deadlines, and go on with what a deletion left."""
         self.deadlines.start()
+        self.reclaimer.start()
 
     async def stop(self) -> None:
         """Write what is open and close storage. Polls were answered before."""
         await self.deadlines.stop()
+        await self.reclaimer.stop()
         await self.executor.close()
         await self.storage.close()
 

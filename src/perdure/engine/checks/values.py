@@ -15,6 +15,7 @@ from temporalio.api.enums.v1 import TaskQueueKind, TimeoutType
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.config import Dynamic, RetryDefaults
+from perdure.engine.payloads import is_null
 from perdure.errors import InvalidArgument
 
 NANOS = 1_000_000_000
@@ -32,7 +33,6 @@ _UUID_TEXT = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID = re.compile(rf"(?:urn:uuid:)?{_UUID_TEXT}|\{{{_UUID_TEXT}\}}|[0-9a-f]{{32}}", re.IGNORECASE | re.ASCII)
 _INTERNAL_TASK_QUEUE_PREFIX = "temporal-sys-per-ns-"
 _INTERNAL_TASK_QUEUE = "temporal-sys-worker-controller-per-ns-tq"
-_NIL_PAYLOAD_DATA = (b"", b"null", b"[]")
 
 
 def byte_length(text: str) -> int:
@@ -214,16 +214,11 @@ def size_of_payloads(fields: Mapping[str, Payload]) -> int:
     return sum(byte_length(key) + len(payload.data) for key, payload in fields.items())
 
 
-def is_nil(payload: Payload) -> bool:
-    """Whether a payload in an upsert takes the field away."""
-    return payload.data in _NIL_PAYLOAD_DATA
-
-
 def merged(old: Mapping[str, Payload], upserted: Mapping[str, Payload]) -> dict[str, Payload]:
     """The fields of a memo or of search attributes after an upsert; nil payloads take fields away."""
     fields = dict(old)
     for key, payload in upserted.items():
-        if is_nil(payload):
+        if is_null(payload):
             fields.pop(key, None)
         else:
             fields[key] = payload

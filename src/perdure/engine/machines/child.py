@@ -11,6 +11,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.engine.execution import Child, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
+from perdure.engine.payloads import drop_nulls
 from perdure.engine.transition import Namespace, Transition
 from perdure.errors import NotFound
 
@@ -33,6 +34,7 @@ def initiate(
     for name in _MESSAGES:
         if command.HasField(name):  # type: ignore[arg-type]
             getattr(a, name).CopyFrom(getattr(command, name))
+    drop_nulls(a)
     for name in ("workflow_execution_timeout", "workflow_run_timeout", "workflow_task_timeout"):
         getattr(a, name).CopyFrom(getattr(command, name))
     return t.record(event)

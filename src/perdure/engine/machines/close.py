@@ -17,6 +17,7 @@ from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Kind
 from perdure.engine.machines import workflow
 from perdure.engine.machines.workflow import Parent, StartOptions
+from perdure.engine.payloads import drop_nulls
 from perdure.engine.retry import workflow_retry
 from perdure.engine.times import NS, get_duration, set_duration
 from perdure.engine.transition import Transition
@@ -112,6 +113,7 @@ def continue_as_new(
     for name in _SHARED_MESSAGES:
         if command.HasField(name):  # type: ignore[arg-type]
             getattr(a, name).CopyFrom(getattr(command, name))
+    drop_nulls(a)
     a.workflow_run_timeout.CopyFrom(command.workflow_run_timeout)
     a.workflow_task_timeout.CopyFrom(command.workflow_task_timeout)
     started = _started(t)

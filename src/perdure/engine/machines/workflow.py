@@ -16,9 +16,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
-from perdure.engine.apply import is_null, remember_request
+from perdure.engine.apply import remember_request
 from perdure.engine.execution import Core, Execution, Kind
 from perdure.engine.machines import workflow_task
+from perdure.engine.payloads import drop_nulls
 from perdure.engine.times import set_duration, set_time
 from perdure.engine.transition import Environment, Transition
 from perdure.errors import InvalidArgument, NotFound, ResourceExhausted
@@ -142,17 +143,11 @@ _COPIED = (
 
 
 def _fill_attributes(a, request: StartWorkflowExecutionRequest) -> None:  # type: ignore[no-untyped-def]
-    """Memo and search attributes; a null value means that there is none."""
-    if request.HasField("memo"):
-        a.memo.SetInParent()
-        for key, payload in request.memo.fields.items():
-            if not is_null(payload):
-                a.memo.fields[key].CopyFrom(payload)
-    if request.HasField("search_attributes"):
-        a.search_attributes.SetInParent()
-        for key, payload in request.search_attributes.indexed_fields.items():
-            if not is_null(payload):
-                a.search_attributes.indexed_fields[key].CopyFrom(payload)
+    """Memo and search attributes."""
+    for name in ("memo", "search_attributes"):
+        if request.HasField(name):  # type: ignore[arg-type]
+            getattr(a, name).CopyFrom(getattr(request, name))
+    drop_nulls(a)
 
 
 def _fill_parent(a, parent: Parent) -> None:  # type: ignore[no-untyped-def]
