@@ -44,7 +44,7 @@ parity: $(STAMP)  ## Compare with the reference server at REFERENCE=host:port
 	REFERENCE=$(REFERENCE) $(PYTEST) -q tests/conformance
 
 sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
-	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/simulation
+	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/simulation tests/storage
 
 wheel: $(STAMP)  ## Build the wheel and try it in an empty environment
 	rm -rf dist build/wheel-venv
