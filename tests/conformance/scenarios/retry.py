@@ -22,7 +22,7 @@ async def until_attempts_run_out(d: Driver) -> None:
 
 
 async def backs_off(d: Driver) -> None:
-    await d.start(retry_policy={"initial_interval": 0.1, "backoff_coefficient": 3, "maximum_interval": 0.2})
+    await d.start(retry_policy={"initial_interval": 1, "backoff_coefficient": 3, "maximum_interval": 2})
     await d.step(fail_workflow(message="first"))
     await d.step(fail_workflow(message="second"))
     await d.step(fail_workflow(message="third"))
@@ -45,7 +45,7 @@ async def not_beyond_the_execution_timeout(d: Driver) -> None:
 
 
 async def after_a_run_timeout(d: Driver) -> None:
-    await d.start(retry_policy={**QUICK, "maximum_attempts": 2}, workflow_run_timeout=1)
+    await d.start(retry_policy={**QUICK, "maximum_attempts": 2}, workflow_run_timeout=2)
     first = await d.poll_wft()
     await d.complete(first, timer())
     await d.step(succeed())
