@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 
 from examples.orders.audit import Audit, audit
 from examples.orders.orderfile import BadOrderFile, OrderFile, read_orders
@@ -35,6 +36,8 @@ def main() -> int:
     if folder.exists() and any(folder.iterdir()):
         print(f"error: {folder} is not empty; the ledgers need a folder of their own", file=sys.stderr)
         return UNUSABLE
+    # The SDK logs to stdout, and here it would warn of each call that a dead server does not answer.
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="error"))))
     # So that nothing is left running, whoever stops the demo.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
