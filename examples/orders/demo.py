@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 
 from examples.orders.audit import Audit, audit
 from examples.orders.orderfile import BadOrderFile, OrderFile, read_orders
@@ -19,7 +21,7 @@ from examples.orders.show import as_json, progress_on, show_report
 from examples.processes import PERDURE_UP, ProcessDied, ServerProcess
 
 ORDERS = Path(__file__).parent / "orders.jsonl"
-OK, MISMATCH, UNUSABLE = 0, 1, 2
+OK, MISMATCH, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main() -> int:
@@ -34,8 +36,15 @@ def main() -> int:
     if folder.exists() and any(folder.iterdir()):
         print(f"error: {folder} is not empty; the ledgers need a folder of their own", file=sys.stderr)
         return UNUSABLE
+    # The SDK logs to stdout, and here it would warn of each call that a dead server does not answer.
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="error"))))
+    # So that nothing is left running, whoever stops the demo.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         ok = asyncio.run(_demo(file, folder, args))
+    except KeyboardInterrupt:
+        print(f"interrupted; logs and ledgers: {folder}", file=sys.stderr)
+        return INTERRUPTED
     except (ProcessDied, TimeoutError) as error:
         reason = str(error) or f"not all orders had ended after {args.timeout:g} s"
         print(f"error: {reason}\nlogs and ledgers: {folder}", file=sys.stderr)

@@ -17,7 +17,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from examples.orders.orderfile import Ending, Order, OrderFile
 from examples.orders.stores import Entry, open_books
 from examples.orders.worker import TASK_QUEUE
-from examples.orders.workflow import OrderWorkflow, Receipt
+from examples.orders.workflow import PATIENCE, OrderWorkflow, Receipt
 from examples.processes import Process, ServerProcess, answering, patiently
 
 MOST_IN_FLIGHT = 24
@@ -125,6 +125,8 @@ class Run:
                 order,
                 id=workflow_id,
                 task_queue=TASK_QUEUE,
+                # A task that was handed to a dying connection comes again after this.
+                task_timeout=PATIENCE,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from examples.orders.make_orders import make_orders
 from examples.processes import ROOT
 
-DEMO = [sys.executable, "-m", "examples.orders.demo"]
+DEMO = [sys.executable, "-m", "examples.orders.demo", "--timeout", "100"]
 
 
 def write_orders(path: Path, count: int) -> Path:
