@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import uvloop
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2 as reflection
@@ -20,6 +21,12 @@ from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.system import System
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.fixture
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    """The loop that the server runs on."""
+    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture(params=TRANSPORTS)

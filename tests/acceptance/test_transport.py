@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable
+import zlib
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import grpc
 import grpc.aio
-import psutil
 import pytest
+import uvloop
 from google.rpc.status_pb2 import Status
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived, TrailersReceived
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 
 from perdure import errors
@@ -85,6 +88,12 @@ class Bed:
         return message * 2
 
 
+@pytest.fixture
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    """The loop that the server runs on."""
+    return uvloop.EventLoopPolicy()
+
+
 @pytest.fixture(params=TRANSPORTS)
 async def bed(request: pytest.FixtureRequest) -> AsyncIterator[Bed]:
     bed = Bed(request.param)
@@ -104,23 +113,62 @@ def details_of(error: grpc.aio.AioRpcError) -> Status:
     return Status.FromString(trailers["grpc-status-details-bin"])
 
 
-class Peak:
-    """How much the process's memory grew at its highest, sampled by a thread of its own."""
+def peak_bytes() -> int:
+    """The most memory that this process has had at once."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
 
-    def __enter__(self) -> Callable[[], int]:
-        gc.collect()
-        self._base = psutil.Process().memory_info().rss
-        with open("/proc/self/clear_refs", "w") as clear:
-            clear.write("5")
-        return lambda: self._high_water() - self._base
 
-    def __exit__(self, *_: object) -> None:
-        pass
+def bomb(size_bytes: int) -> bytes:
+    """A gzip stream of a thousandth of the size it inflates to."""
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join([packer.compress(bytes(1 << 20)) for _ in range(size_bytes >> 20)]) + packer.flush()
 
-    @staticmethod
-    def _high_water() -> int:
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
+
+class RawClient:
+    """One connection that sends what no gRPC library would."""
+
+    async def connect(self, port: int) -> RawClient:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
+        self._h2 = H2Connection(H2Configuration(header_encoding="utf-8"))
+        self._h2.initiate_connection()
+        return self
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def call(self, path: str, body: Iterable[bytes], encoding: str = "identity") -> dict[str, str]:
+        """The response's headers and trailers. Stops sending when an answer comes."""
+        stream = self._h2.get_next_available_stream_id()
+        fields = {":method": "POST", ":scheme": "http", ":authority": "x", ":path": path}
+        fields |= {"te": "trailers", "content-type": "application/grpc", "grpc-encoding": encoding}
+        self._h2.send_headers(stream, list(fields.items()))
+        answer: dict[str, str] = {}
+        for piece in body:
+            while piece and "grpc-status" not in answer:
+                room = min(self._h2.local_flow_control_window(stream), self._h2.max_outbound_frame_size)
+                if room:
+                    self._h2.send_data(stream, piece[:room])
+                    piece = piece[room:]
+                self._writer.write(self._h2.data_to_send())
+                await self._receive(answer, wait=not room)
+        if "grpc-status" not in answer:
+            self._h2.end_stream(stream)
+        self._writer.write(self._h2.data_to_send())
+        while "grpc-status" not in answer:
+            await self._receive(answer, wait=True)
+        return answer
+
+    async def _receive(self, answer: dict[str, str], *, wait: bool) -> None:
+        if not wait:
+            await asyncio.sleep(0)
+            if not self._reader._buffer:  # type: ignore[attr-defined]
+                return
+        data = await self._reader.read(1 << 16)
+        assert data, "the server hung up"
+        for event in self._h2.receive_data(data):
+            if isinstance(event, ResponseReceived | TrailersReceived):
+                answer.update(event.headers)
 
 
 async def test_a_request_comes_back(bed: Bed) -> None:
@@ -152,6 +200,42 @@ async def test_a_reply_may_be_larger_than_a_request(bed: Bed) -> None:
     (call,) = await bed.parked(1)
     assert call.reply(bytes(10 << 20))
     assert len(await poll) == 10 << 20
+
+
+async def test_a_request_without_end_is_refused_before_it_fills_the_memory(bed: Bed) -> None:
+    client = await RawClient().connect(bed.port)
+    before = peak_bytes()
+    announced = b"\0" + (1 << 30).to_bytes(4)
+    answer = await client.call(ECHO, [announced, *[bytes(1 << 20)] * 1024])
+    assert answer["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+    assert peak_bytes() - before < 64 << 20
+    client.close()
+
+
+async def test_a_tiny_request_that_inflates_hugely_is_refused_before_it_fills_the_memory(bed: Bed) -> None:
+    client = await RawClient().connect(bed.port)
+    packed = bomb(1 << 30)
+    assert len(packed) < MAX_REQUEST_BYTES
+    before = peak_bytes()
+    for _ in range(3):
+        answer = await client.call(ECHO, [b"\1" + len(packed).to_bytes(4) + packed], encoding="gzip")
+        assert answer["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+    assert peak_bytes() - before < 64 << 20
+    client.close()
+
+
+async def test_refusing_one_large_request_leaves_the_others_of_its_connection_alone(bed: Bed) -> None:
+    channel = bed.channel()
+    echo = channel.unary_unary(ECHO)
+    poll = channel.unary_unary(POLL)(b"")
+    (call,) = await bed.parked(1)
+    for compression in (None, grpc.Compression.Gzip):
+        for _ in range(10):
+            error = await refused(echo(bytes(MAX_REQUEST_BYTES * 4), compression=compression))
+            assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await echo(bytes(1 << 20)) == bytes(1 << 20)
+    assert call.reply(b"a task")
+    assert await poll == b"a task"
 
 
 async def test_gzip_requests_are_read(bed: Bed) -> None:

@@ -122,3 +122,8 @@ def unknown_method(path: str, known: Container[str]) -> str:
 def too_large(size_bytes: int) -> str:
     """The real server's words for a request over the limit."""
     return f"grpc: received message larger than max ({size_bytes} vs. {MAX_REQUEST_BYTES})"
+
+
+def too_large_inflated() -> str:
+    """The same of a request that is over the limit only without its compression."""
+    return f"grpc: received message after decompression larger than max {MAX_REQUEST_BYTES}"

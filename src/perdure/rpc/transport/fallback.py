@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from perdure.errors import Internal, PerdureError, ResourceExhausted, Unimplemented
 from perdure.rpc import status
-from perdure.rpc.transport.base import MAX_REQUEST_BYTES, Responder, too_large, unknown_method
+from perdure.rpc.transport.base import MAX_REQUEST_BYTES, Responder, too_large, too_large_inflated, unknown_method
 
 if TYPE_CHECKING:
     from h2.connection import H2Connection
@@ -41,16 +38,12 @@ class Fallback:
         self.streams = streams
         self.services = {path.split("/")[1] for path in (*methods, *streams)}
 
-    async def start(self) -> str:
-        """Listen on a socket that only this user can reach, and return its path."""
-        self._directory = tempfile.mkdtemp(prefix="perdure-")
-        path = os.path.join(self._directory, "fallback.sock")
+    async def start(self, path: str) -> None:
+        """Listen on the Unix socket at `path`."""
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(self), path)
-        return path
 
     async def stop(self) -> None:
         self._server.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 class _Stream:
@@ -89,10 +82,9 @@ class _Connection(asyncio.Protocol):
         self._h2: H2Connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
         self._h2.initiate_connection()
-        transport.write(self._h2.data_to_send())
+        self._transport.write(self._h2.data_to_send())
 
     def data_received(self, data: bytes) -> None:
         from h2 import events
@@ -175,7 +167,7 @@ def _inflated(message: bytes) -> bytes:
     except zlib.error as error:
         raise Internal(f"grpc: failed to decompress the received message: {error}")
     if len(plain) > MAX_REQUEST_BYTES:
-        raise ResourceExhausted(f"grpc: received message after decompression larger than max {MAX_REQUEST_BYTES}")
+        raise ResourceExhausted(too_large_inflated())
     return plain
 
 

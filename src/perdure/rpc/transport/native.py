@@ -1,18 +1,19 @@
 """gRPC by `pygrpc_native`: HTTP/2 and framing in a Rust thread that does without the interpreter lock.
 
-    Rust I/O thread -> batch of events -> receive thread -> one wake-up of the loop -> handlers
-    handlers (any time later) -> respond() -> Rust I/O thread
+    client -> gate -> Rust I/O thread -> batch of events -> receive thread -> one wake-up of the loop -> handlers
+    handlers (any time later) -> respond() -> Rust I/O thread -> gate -> client
 
-Calls to paths that are not unary methods of ours go to `fallback`, which also knows the words for unknown ones.
-
-The package reads and inflates a request before anyone sees its size, so MAX_REQUEST_BYTES bounds what handlers get but
-not what one request may hold in memory on its way; see docs/ARCHITECTURE.md, "The edge".
+The package reads and inflates a message whole before anyone sees its size, and has no limit; the gate has. Calls to
+paths that are not unary methods of ours go to `fallback`, which also knows the words for unknown ones.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from perdure.rpc.transport.base import (
     too_large,
 )
 from perdure.rpc.transport.fallback import Fallback
+from perdure.rpc.transport.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,8 @@ BATCH = 256
 NO_DEADLINE_S = 1e9
 """A call without a deadline shows one of centuries."""
 
-FLUSH_S = 0.05
-"""Given to the I/O thread at the end to send the last answers: it has no way to tell when they are out."""
+FLUSH_S = 2.0
+"""The longest that stopping waits for answers to leave for clients that are slow to take them."""
 
 Event = tuple[int, int, int, bytes | None, Any, tuple[Sequence[tuple[str, str | bytes]], str, float | None] | None]
 
@@ -102,21 +104,27 @@ class NativeTransport:
 
     async def start(self, host: str, port: int) -> int:
         self._loop = asyncio.get_running_loop()
+        self._directory = tempfile.mkdtemp(prefix="perdure-")  # for this user alone
+        path = os.path.join(self._directory, "front.sock")
+        fallback_path = os.path.join(self._directory, "fallback.sock")
+        self._gate = Gate(path)
         try:
-            self.front = NativeGrpcFront(
-                f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-                [(path, False) for path, _ in self._methods],
-                io_threads=1,
-                call_details=True,
-                max_concurrent_streams=MAX_CONCURRENT_STREAMS,
-            )
-        except OSError as error:
-            raise StartupError(f"Can't listen on {host}:{port}: {error.strerror or error}.") from error
-        self.front.set_fallback(await self._fallback.start())
+            bound = await self._gate.start(host, port)
+        except StartupError:
+            shutil.rmtree(self._directory)
+            raise
+        await self._fallback.start(fallback_path)
+        self.front = NativeGrpcFront(
+            f"unix:{path}",
+            [(path, False) for path, _ in self._methods],
+            io_threads=1,
+            call_details=True,
+            max_concurrent_streams=MAX_CONCURRENT_STREAMS,
+        )
+        self.front.set_fallback(fallback_path)
         self.front.start()
         self._receiver = threading.Thread(target=self._receive, name="perdure-receive", daemon=True)
         self._receiver.start()
-        bound: int = self.front.bound_port
         return bound
 
     async def stop(self, grace_s: float) -> None:
@@ -127,10 +135,11 @@ class NativeTransport:
             except TimeoutError:
                 for call in list(self._calls.values()):
                     call.fail(Unavailable("the server is shutting down"))
-        await asyncio.sleep(FLUSH_S)
+        await self._gate.stop(FLUSH_S)
         self.front.close()
         await asyncio.to_thread(self._receiver.join)
         await self._fallback.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def forget(self, call_id: int) -> None:
         """The call was answered."""

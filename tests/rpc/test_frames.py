@@ -1,0 +1,230 @@
+"""The gate before the native front: what is within the limit passes untouched, however it is cut into pieces; what is
+not is answered there, and the rest of its connection goes on."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import zlib
+from collections.abc import Iterator
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perdure.rpc.transport.base import MAX_REQUEST_BYTES
+from perdure.rpc.transport.frames import MAX_FRAME_BYTES, MAX_REFUSED, PREFACE, Hostile, Requests, Responses
+
+REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/a/b"), (":authority", "x"), ("te", "trailers")]
+RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
+
+
+def connection(*, client: bool) -> h2.connection.H2Connection:
+    made = h2.connection.H2Connection(h2.config.H2Configuration(client_side=client, header_encoding="utf-8"))
+    made.initiate_connection()
+    made.increment_flow_control_window(1 << 30)
+    return made
+
+
+def message(payload: bytes, *, compressed: bool = False) -> bytes:
+    return bytes([compressed]) + len(payload).to_bytes(4) + payload
+
+
+def pieces(data: bytes, chance: random.Random) -> Iterator[bytes]:
+    while data:
+        size = chance.choice([1, 3, 9, 30, 1000, 70_000])
+        yield data[:size]
+        data = data[size:]
+
+
+class Wire:
+    """A client, the gate, and what stands behind it, each speaking HTTP/2 in earnest."""
+
+    def __init__(self) -> None:
+        self.client = connection(client=True)
+        self.server = connection(client=False)
+        self.requests, self.responses = Requests(), Responses(set())
+        self.at_client: list[h2.events.Event] = []
+        self.at_server: list[h2.events.Event] = []
+        self.exchange()
+
+    def exchange(self) -> None:
+        """Carry bytes both ways until nobody has more to say."""
+        while True:
+            up, down = self.client.data_to_send(), self.server.data_to_send()
+            if not up and not down:
+                return
+            passed = self.requests.feed(up)
+            answers, self.requests.answers = self.requests.answers, b""
+            to_client = self.responses.insert(answers) + self.responses.feed(down)
+            self.at_server += self.server.receive_data(passed)
+            self.at_client += self.client.receive_data(to_client)
+            for event in self.at_server:
+                if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
+                    self.server.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    event.flow_controlled_length = 0
+
+    def send(self, body: bytes, *, padding: int | None = None, frame_bytes: int = 16_000) -> int:
+        """Make a request as far as windows and refusals allow; returns its stream."""
+        stream = self.client.get_next_available_stream_id()
+        self.client.send_headers(stream, REQUEST)
+        while body:
+            self.exchange()
+            if self.refusal(stream):
+                return stream
+            room = self.client.local_flow_control_window(stream) - (padding or 0) - 1
+            size = min(room, frame_bytes)
+            assert size > 0, "the windows were not given back"
+            self.client.send_data(stream, body[:size], pad_length=padding)
+            body = body[size:]
+        self.exchange()
+        if not self.refusal(stream):
+            self.client.end_stream(stream)
+            self.exchange()
+        return stream
+
+    def received(self, stream: int) -> bytes:
+        data = (event for event in self.at_server if isinstance(event, h2.events.DataReceived))
+        return b"".join(event.data for event in data if event.stream_id == stream)
+
+    def refusal(self, stream: int) -> dict[str, str]:
+        headers = (event for event in self.at_client if isinstance(event, h2.events.ResponseReceived))
+        return next((dict(event.headers) for event in headers if event.stream_id == stream), {})
+
+    def was_reset(self, stream: int) -> bool:
+        return any(isinstance(event, h2.events.StreamReset) and event.stream_id == stream for event in self.at_server)
+
+
+def bomb(size_bytes: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join([packer.compress(bytes(1 << 20)) for _ in range(size_bytes >> 20)]) + packer.flush()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.randoms(use_true_random=False), st.lists(st.binary(max_size=40_000), max_size=8), st.booleans())
+def test_what_is_within_the_limit_passes_untouched_in_any_pieces(
+    chance: random.Random, payloads: list[bytes], compressed: bool
+) -> None:
+    client = connection(client=True)
+    client.remote_settings.initial_window_size = 1 << 20
+    client.outbound_flow_control_window = 1 << 24
+    for payload in payloads:
+        stream = client.get_next_available_stream_id()
+        client.send_headers(stream, REQUEST)
+        body = message(gzip.compress(payload) if compressed else payload, compressed=compressed)
+        while body:
+            size = min(chance.choice([1, 4, 5, 16_000]), len(body))
+            client.send_data(stream, body[:size], pad_length=chance.choice([None, 0, 7]), end_stream=False)
+            body = body[size:]
+        client.end_stream(stream)
+    sent = client.data_to_send()
+    requests = Requests()
+    assert b"".join(requests.feed(piece) for piece in pieces(sent, chance)) == sent
+    assert requests.answers == b""
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.randoms(use_true_random=False), st.lists(st.binary(max_size=30_000), max_size=5))
+def test_answers_pass_untouched_and_what_is_put_in_between_breaks_none(
+    chance: random.Random, payloads: list[bytes]
+) -> None:
+    client, server = connection(client=True), connection(client=False)
+    for payload in payloads:
+        stream = client.get_next_available_stream_id()
+        client.send_headers(stream, REQUEST, end_stream=True)
+        server.receive_data(client.data_to_send())
+        server.send_headers(stream, [*RESPONSE, ("long", "x" * 20_000)])  # takes a CONTINUATION
+        for start in range(0, len(payload), 16_000):
+            server.send_data(stream, payload[start : start + 16_000])
+        server.end_stream(stream)
+    ping = b"\0\0\x08\x06\0\0\0\0\0" + b"a ping !"
+    responses = Responses(set())
+    got, inserted = b"", 0
+    for piece in pieces(server.data_to_send(), chance):
+        got += responses.feed(piece)
+        if chance.random() < 0.3:
+            got += responses.insert(ping)
+            inserted += 1
+    events = client.receive_data(got)
+    assert sum(isinstance(event, h2.events.PingReceived) for event in events) == inserted
+    assert sum(isinstance(event, h2.events.StreamEnded) for event in events) == len(payloads)
+    assert b"".join(e.data for e in events if isinstance(e, h2.events.DataReceived)) == b"".join(payloads)
+
+
+@pytest.mark.parametrize("padding", [None, 3])
+def test_a_message_over_the_limit_is_refused_at_its_first_bytes(padding: int | None) -> None:
+    wire = Wire()
+    stream = wire.send(message(bytes(MAX_REQUEST_BYTES + 1)), padding=padding)
+    assert wire.refusal(stream)["grpc-status"] == "8"
+    assert wire.refusal(stream)["grpc-message"] == "grpc: received message larger than max (4194305 vs. 4194304)"
+    assert wire.received(stream) == b""
+    assert wire.was_reset(stream)
+
+
+def test_a_message_at_the_limit_passes() -> None:
+    wire = Wire()
+    body = message(bytes(MAX_REQUEST_BYTES))
+    stream = wire.send(body)
+    assert not wire.refusal(stream)
+    assert wire.received(stream) == body
+
+
+@pytest.mark.parametrize("frame_bytes", [1, 1000, 16_000])
+def test_what_inflates_over_the_limit_never_becomes_whole(frame_bytes: int) -> None:
+    wire = Wire()
+    packed = bomb(MAX_REQUEST_BYTES + (1 << 20))
+    stream = wire.send(message(packed, compressed=True), frame_bytes=frame_bytes)
+    assert wire.refusal(stream)["grpc-message"] == "grpc: received message after decompression larger than max 4194304"
+    assert len(wire.received(stream)) < len(packed)
+    assert wire.was_reset(stream)
+
+
+def test_what_inflates_to_the_limit_passes() -> None:
+    wire = Wire()
+    body = message(bomb(MAX_REQUEST_BYTES), compressed=True)
+    stream = wire.send(body)
+    assert not wire.refusal(stream)
+    assert wire.received(stream) == body
+
+
+def test_what_does_not_inflate_is_left_to_the_front() -> None:
+    wire = Wire()
+    body = message(random.Random(1).randbytes(100_000), compressed=True)
+    assert wire.received(wire.send(body)) == body
+
+
+def test_refusals_leave_the_connection_its_windows() -> None:
+    wire = Wire()
+    for _ in range(200):
+        stream = wire.client.get_next_available_stream_id()
+        wire.client.send_headers(stream, REQUEST)
+        for _ in range(4):  # before the answer comes
+            wire.client.send_data(stream, message(bytes(16_000))[:1] + b"\xff\xff\xff\xff" + bytes(11_000))
+        wire.exchange()
+        assert wire.refusal(stream)
+    body = message(bytes(1 << 20))
+    assert wire.received(wire.send(body)) == body
+
+
+@pytest.mark.parametrize("early", [b"GET / HTTP/1.1\r\n", b"P", b"PRI * HTTP/2.0\r\n\r\nNO\r\n\r\n"])
+def test_other_protocols_are_cut_off(early: bytes) -> None:
+    requests = Requests()
+    with pytest.raises(Hostile):
+        requests.feed(early)
+        requests.feed(b"OST / HTTP/1.1\r\n\r\n")
+
+
+def test_a_frame_without_measure_is_cut_off() -> None:
+    with pytest.raises(Hostile):
+        Requests().feed(PREFACE + (MAX_FRAME_BYTES + 1).to_bytes(3) + b"\x02\0\0\0\0\x01")
+
+
+def test_who_never_ends_refused_streams_is_cut_off() -> None:
+    requests = Requests()
+    requests.feed(PREFACE)
+    with pytest.raises(Hostile):
+        for number in range(MAX_REFUSED + 1):
+            requests.feed(b"\0\0\x05\0\0" + (number * 2 + 1).to_bytes(4) + b"\0\xff\xff\xff\xff")
