@@ -11,7 +11,7 @@ from perdure.rpc.services import SERVICES
 INTRODUCTION = """\
 # API coverage
 
-Made from the code by `make api-doc`; a test compares.
+Made from the code by `python -m perdure.rpc.api_doc > docs/API.md`; a test compares.
 
 - **done**: as the real server, to the event and the words; differences that stand are in `docs/SEMANTICS.md`.
 - **partial**: what is missing is in the note.
