@@ -36,7 +36,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 TASK_QUEUE = "kill9"
 SIGNALS = 3
 ACTIVITIES = 2
-OPEN_WORKFLOWS = 16
+OPEN_WORKFLOWS = 32
 CALL_TIMEOUT = timedelta(seconds=5)
 
 

@@ -37,7 +37,7 @@ async def test_what_was_acknowledged_survives_every_kill(server: ServerProcess, 
     Console().print(*outcome.tables())
     assert outcome.problems == []
     assert len(outcome.kills) == KILLS
-    assert all(kill.changes + kill.waits >= LEAST_CALLS for kill in outcome.kills)
+    assert all(kill.changes >= LEAST_CALLS for kill in outcome.kills)
     assert set(outcome.acknowledged) == {"start", "signal", "activity", "result"}
     assert outcome.acknowledged["start"] == outcome.acknowledged["result"] == outcome.workflows
 
