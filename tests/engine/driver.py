@@ -32,6 +32,7 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, StartWorkflowExecutionRequest
+from tests.engine.invariants import check, fingerprint
 
 from perdure.config import Dynamic
 from perdure.engine import inputs
@@ -40,7 +41,6 @@ from perdure.engine.execution import Execution, Kind, WorkflowTask
 from perdure.engine.machines.workflow import Cancel, Parent, Signal, StartOptions
 from perdure.engine.transition import Decision, Environment
 from perdure.errors import NamespaceNotFound, NotFound, PerdureError
-from tests.engine.invariants import check, fingerprint
 
 S = 1_000_000_000
 START_NS = 1_700_000_000 * S
@@ -197,21 +197,24 @@ class Conversation:
         """Let time pass; deadlines that come meanwhile fire in order, as far as they belong to this run."""
         until_ns = self.world.now_ns + int(seconds * S)
         while (due := self._next_due(until_ns)) is not None:
-            due_ns, kind, key = due
+            due_ns, kind = due
             self.world.now_ns = max(self.world.now_ns, due_ns)
-            self.tell(inputs.Deadline(kind, key))
+            items = self.execution.pending[kind].items()
+            keys = [key for key, item in items if item.due_ns is not None and item.due_ns <= self.world.now_ns]
+            self.tell(inputs.Deadline(kind, keys))
         self.world.now_ns = until_ns
 
-    def _next_due(self, until_ns: int) -> tuple[int, Kind, Any] | None:
+    def _next_due(self, until_ns: int) -> tuple[int, Kind] | None:
+        """The next deadline: when, and of what. Those of one moment and kind come together."""
         if not self.execution.running:
             return None
         owed = (Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL)
         dues = [
-            (item.due_ns, kind, key)
-            for kind, key, item in self.execution.items()
+            (item.due_ns, kind)
+            for kind, _, item in self.execution.items()
             if item.due_ns is not None and item.due_ns <= until_ns and kind not in owed
         ]
-        return min(dues, key=lambda due: (due[0], due[1], str(due[2])), default=None)
+        return min(dues, default=None)
 
     def signal(self, name: str, request_id: str = "") -> None:
         self.tell(inputs.SignalWorkflow(Signal(name=name, identity="client", request_id=request_id)))
@@ -249,8 +252,12 @@ class Conversation:
         self.poll(sticky=bool(self.execution.core.sticky_queue))
         return self.complete(*commands, **fields)
 
-    def fail(self, cause: int = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE) -> None:
-        self.tell(inputs.FailWorkflowTask(*token(self.task), cause=cause, failure=Failure(message="bug"), identity=WORKER))
+    def fail(
+        self, cause: int = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
+    ) -> None:
+        self.tell(
+            inputs.FailWorkflowTask(*token(self.task), cause=cause, failure=Failure(message="bug"), identity=WORKER)
+        )
 
     # Being the worker of an activity, by the id that the workflow gave it.
 

@@ -15,13 +15,13 @@ from temporalio.api.common.v1 import Memo, Payload, RetryPolicy, SearchAttribute
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+from tests.engine import driver as d
+from tests.engine.driver import Conversation
 
 from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.execution import Kind
 from perdure.errors import PerdureError
-from tests.engine import driver as d
-from tests.engine.driver import Conversation
 
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
 SETTINGS = settings(
@@ -93,9 +93,9 @@ ordinary = st.one_of(
     ),
 )
 commands = st.builds(
-    lambda some, end: some + end, st.lists(ordinary, max_size=4), st.sampled_from([0] * 7 + [1]).flatmap(
-        lambda n: st.lists(closing, min_size=n, max_size=n)
-    )
+    lambda some, end: some + end,
+    st.lists(ordinary, max_size=4),
+    st.sampled_from([0] * 7 + [1]).flatmap(lambda n: st.lists(closing, min_size=n, max_size=n)),
 )
 
 FAILURES = [d.application("oops"), d.application("never", non_retryable=True), d.application("later", delay_s=7)]
@@ -203,7 +203,7 @@ class Talk(RuleBasedStateMachine):
 
     @rule(kind=KINDS, key=st.sampled_from(["a", "", "first-task", "5"]))
     def early_deadline(self, kind: Kind, key: str) -> None:
-        self.tell(inputs.Deadline(kind, 5 if key == "5" or kind == Kind.ACTIVITY else key))
+        self.tell(inputs.Deadline(kind, [5 if key == "5" or kind == Kind.ACTIVITY else key]))
 
     # Clients.
 

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from temporalio.api.common.v1 import Memo, SearchAttributes
-from temporalio.api.enums.v1 import EventType, ParentClosePolicy, WorkflowExecutionStatus
+from temporalio.api.enums.v1 import (
+    EventType,
+    ParentClosePolicy,
+    TimeoutType,
+    WorkflowExecutionStatus,
+    WorkflowTaskFailedCause,
+)
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
 
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 
 E = EventType
 S = WorkflowExecutionStatus
+Cause = WorkflowTaskFailedCause
 
 
 def apply(state: State, event: HistoryEvent) -> None:
@@ -209,6 +216,7 @@ def _task_completed(state: State, event: HistoryEvent, a: Any) -> None:
     core.previous_started_event_id = a.started_event_id
     core.workflow_task_attempt = 1
     core.completed_task_count += 1
+    core.close_attempted = False
     core.last_task_failure_cause = 0
     core.last_task_timed_out = False
     core.last_worker_identity = a.identity
@@ -244,14 +252,15 @@ def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
 
 def _task_failed(state: State, event: HistoryEvent, a: Any) -> None:
     fail_workflow_task(state, increment=True)
+    after_failure(state, a.cause)
     state.core.last_task_failure_cause = a.cause
     state.core.last_task_timed_out = False
 
 
 def _task_timed_out(state: State, event: HistoryEvent, a: Any) -> None:
-    schedule_to_start = 2
-    fail_workflow_task(state, increment=a.timeout_type != schedule_to_start)
-    if a.timeout_type != schedule_to_start:
+    started = a.timeout_type != TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
+    fail_workflow_task(state, increment=started)
+    if started:
         state.core.last_task_timed_out = True
         state.core.last_task_failure_cause = 0
 
@@ -263,7 +272,21 @@ def fail_workflow_task(state: State, *, increment: bool) -> None:
         increment = False
         clear_stickiness(state)
     core.workflow_task_attempt = core.workflow_task_attempt + 1 if increment else 1
+    core.close_attempted = False
     state.items(Kind.WORKFLOW_TASK).remove("")
+
+
+def after_failure(state: State, cause: int) -> None:
+    """What the cause of a failed task means for the next one."""
+    if cause in _NOT_THE_WORKERS_FAULT:
+        state.core.workflow_task_attempt = 1
+    state.core.close_attempted = cause == Cause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+
+
+_NOT_THE_WORKERS_FAULT = (
+    Cause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
+    Cause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+)
 
 
 def clear_stickiness(state: State) -> None:
@@ -302,18 +325,26 @@ def activity_due_ns(activity: Activity) -> int | None:
     """The first deadline of an activity as it is now: the end of its backoff, or the next of its timeouts."""
     if activity.next_attempt_ns:
         return activity.next_attempt_ns
-    deadlines = []
+    return min((due_ns for due_ns, _ in activity_timeouts(activity)), default=None)
+
+
+def activity_timeouts(activity: Activity) -> list[tuple[int, int]]:
+    """The timeouts that apply to an activity as it is now: when, and the number of the `TimeoutType`."""
+    timeouts: list[tuple[int, int]] = []
     if activity.schedule_to_close_ns:
-        deadlines.append(activity.first_scheduled_ns + activity.schedule_to_close_ns)
+        due_ns = activity.first_scheduled_ns + activity.schedule_to_close_ns
+        timeouts.append((due_ns, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE))
     if not activity.started_ns:
         if activity.schedule_to_start_ns:
-            deadlines.append(activity.scheduled_ns + activity.schedule_to_start_ns)
-    else:
-        if activity.start_to_close_ns:
-            deadlines.append(activity.started_ns + activity.start_to_close_ns)
-        if activity.heartbeat_ns:
-            deadlines.append(max(activity.started_ns, activity.last_heartbeat_ns) + activity.heartbeat_ns)
-    return min(deadlines, default=None)
+            due_ns = activity.scheduled_ns + activity.schedule_to_start_ns
+            timeouts.append((due_ns, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START))
+        return timeouts
+    if activity.start_to_close_ns:
+        timeouts.append((activity.started_ns + activity.start_to_close_ns, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE))
+    if activity.heartbeat_ns:
+        due_ns = max(activity.started_ns, activity.last_heartbeat_ns) + activity.heartbeat_ns
+        timeouts.append((due_ns, TimeoutType.TIMEOUT_TYPE_HEARTBEAT))
+    return timeouts
 
 
 def _activity_cancel_requested(state: State, event: HistoryEvent, a: Any) -> None:

@@ -15,13 +15,13 @@ from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.enums.v1 import CommandType, EventType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
 from perdure.engine.apply import clear_stickiness
 from perdure.engine.checks import BadCommand, CommandContext, check_command, check_sequence
 from perdure.engine.execution import Kind, WorkflowTask
 from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
+from perdure.engine.messages import copy_present
 from perdure.engine.times import NS, get_duration
 from perdure.engine.transition import Namespace, Transition
 from perdure.errors import InvalidArgument, NotFound
@@ -29,7 +29,6 @@ from perdure.errors import InvalidArgument, NotFound
 E = EventType
 C = WorkflowTaskFailedCause
 INLINE_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"
-HISTORY_SERVICE = "history-service"
 
 
 @dataclass(slots=True)
@@ -110,10 +109,9 @@ def _record_completed(t: Transition, request: RespondWorkflowTaskCompletedReques
     a = event.workflow_task_completed_event_attributes
     a.scheduled_event_id, a.started_event_id = scheduled_event_id, started_event_id
     a.identity, a.binary_checksum = request.identity, request.binary_checksum
-    for name in ("sdk_metadata", "metering_metadata", "worker_version"):
-        source = "worker_version_stamp" if name == "worker_version" else name
-        if request.HasField(source):  # type: ignore[arg-type]
-            getattr(a, name).CopyFrom(getattr(request, source))
+    copy_present(request, a, ("sdk_metadata", "metering_metadata"))
+    if request.HasField("worker_version_stamp"):
+        a.worker_version.CopyFrom(request.worker_version_stamp)
     t.record(event)
     return event.event_id
 
@@ -176,70 +174,61 @@ def _fail(t: Transition, bad: BadCommand, request: RespondWorkflowTaskCompletedR
     )
     if bad.terminates:
         t.flush_buffer()
-        workflow.terminate(t, reason=bad.message, identity=HISTORY_SERVICE)
+        workflow.terminate(t, reason=bad.message, identity=workflow_task.HISTORY_SERVICE)
         return
-    if bad.cause == C.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND:
-        t.core.close_attempted = True
     workflow_task.schedule(t)
 
 
 def _handle(batch: _Batch, command: Command) -> None:
     check_command(command, batch.context)
     name, cause, handler = _HANDLERS[command.command_type]
+    batch.t.command = command
     try:
-        event = handler(batch, getattr(command, name))
+        handler(batch, getattr(command, name))
     except InvalidArgument as error:
         raise BadCommand(cause, error.message) from error
-    if event is not None:
-        if command.HasField("user_metadata"):
-            event.user_metadata.CopyFrom(command.user_metadata)
-        if command.event_group_markers:
-            event.event_group_markers.extend(command.event_group_markers)
+    batch.t.command = None
 
 
-def _schedule_activity(b: _Batch, a: Any) -> HistoryEvent:
+def _schedule_activity(b: _Batch, a: Any) -> None:
     eager = a.request_eager_execution and b.t.env.config.enable_activity_eager_execution
-    event = activity.schedule(b.t, b.completed_event_id, a, eager=eager)
+    event_id = activity.schedule(b.t, b.completed_event_id, a, eager=eager)
     b.context.pending_activities += 1
     if eager:
-        b.eager.append(event.event_id)
-    return event
+        b.eager.append(event_id)
 
 
-def _cancel_activity(b: _Batch, a: Any) -> HistoryEvent:
-    event, at_once = activity.request_cancel(b.t, b.completed_event_id, a.scheduled_event_id, b.request.identity)
-    if at_once:
+def _cancel_activity(b: _Batch, a: Any) -> None:
+    if activity.request_cancel(b.t, b.completed_event_id, a.scheduled_event_id, b.request.identity):
         b.canceled_unstarted = True
         b.context.pending_activities -= 1
         if a.scheduled_event_id in b.eager:
             b.eager.remove(a.scheduled_event_id)
-    return event
 
 
-def _start_timer(b: _Batch, a: Any) -> HistoryEvent:
-    return timer.start(b.t, b.completed_event_id, a)
+def _start_timer(b: _Batch, a: Any) -> None:
+    timer.start(b.t, b.completed_event_id, a)
 
 
-def _cancel_timer(b: _Batch, a: Any) -> HistoryEvent:
-    return timer.cancel(b.t, b.completed_event_id, a, b.request.identity)
+def _cancel_timer(b: _Batch, a: Any) -> None:
+    timer.cancel(b.t, b.completed_event_id, a, b.request.identity)
 
 
-def _start_child(b: _Batch, a: Any) -> HistoryEvent:
-    event = child.initiate(b.t, b.completed_event_id, a, _target(b, a.namespace))
+def _start_child(b: _Batch, a: Any) -> None:
+    child.initiate(b.t, b.completed_event_id, a, _target(b, a.namespace))
     b.children.add(a.workflow_id)
     b.context.children_started = b.children
     b.context.pending_children += 1
-    return event
 
 
-def _signal_external(b: _Batch, a: Any) -> HistoryEvent:
+def _signal_external(b: _Batch, a: Any) -> None:
     b.context.pending_signals += 1
-    return external.initiate_signal(b.t, b.completed_event_id, a, _target(b, a.namespace))
+    external.initiate_signal(b.t, b.completed_event_id, a, _target(b, a.namespace))
 
 
-def _cancel_external(b: _Batch, a: Any) -> HistoryEvent:
+def _cancel_external(b: _Batch, a: Any) -> None:
     b.context.pending_cancels += 1
-    return external.initiate_cancel(b.t, b.completed_event_id, a, _target(b, a.namespace))
+    external.initiate_cancel(b.t, b.completed_event_id, a, _target(b, a.namespace))
 
 
 def _target(b: _Batch, namespace: str) -> Namespace:
@@ -247,20 +236,18 @@ def _target(b: _Batch, namespace: str) -> Namespace:
     return env.namespace if namespace in ("", env.namespace.name) else env.find_namespace(namespace)
 
 
-def _record_marker(b: _Batch, a: Any) -> HistoryEvent:
+def _record_marker(b: _Batch, a: Any) -> None:
     event = b.t.event(E.EVENT_TYPE_MARKER_RECORDED)
     marker = event.marker_recorded_event_attributes
     marker.marker_name = a.marker_name
     marker.workflow_task_completed_event_id = b.completed_event_id
     for key, payloads in a.details.items():
         marker.details[key].CopyFrom(payloads)
-    for name in ("header", "failure"):
-        if a.HasField(name):
-            getattr(marker, name).CopyFrom(getattr(a, name))
-    return b.t.record(event)
+    copy_present(a, marker, ("header", "failure"))
+    b.t.record(event)
 
 
-def _upsert_search_attributes(b: _Batch, a: Any) -> HistoryEvent:
+def _upsert_search_attributes(b: _Batch, a: Any) -> None:
     event = b.t.event(E.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES)
     upsert = event.upsert_workflow_search_attributes_event_attributes
     upsert.workflow_task_completed_event_id = b.completed_event_id
@@ -268,10 +255,9 @@ def _upsert_search_attributes(b: _Batch, a: Any) -> HistoryEvent:
     b.t.visibility = True
     b.t.record(event)
     b.context.search_attributes = dict(SearchAttributes.FromString(b.t.core.search_attributes).indexed_fields)
-    return event
 
 
-def _modify_properties(b: _Batch, a: Any) -> HistoryEvent:
+def _modify_properties(b: _Batch, a: Any) -> None:
     event = b.t.event(E.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED)
     modified = event.workflow_properties_modified_event_attributes
     modified.workflow_task_completed_event_id = b.completed_event_id
@@ -280,33 +266,32 @@ def _modify_properties(b: _Batch, a: Any) -> HistoryEvent:
     b.t.visibility = True
     b.t.record(event)
     b.context.memo = dict(Memo.FromString(b.t.core.memo).fields)
-    return event
 
 
-def _complete_workflow(b: _Batch, a: Any) -> HistoryEvent | None:
-    return close.complete(b.t, b.completed_event_id, a.result if a.HasField("result") else None)
+def _complete_workflow(b: _Batch, a: Any) -> None:
+    close.complete(b.t, b.completed_event_id, a.result if a.HasField("result") else None)
 
 
-def _fail_workflow(b: _Batch, a: Any) -> HistoryEvent | None:
-    return close.fail(b.t, b.completed_event_id, a.failure)
+def _fail_workflow(b: _Batch, a: Any) -> None:
+    close.fail(b.t, b.completed_event_id, a.failure)
 
 
-def _cancel_workflow(b: _Batch, a: Any) -> HistoryEvent | None:
-    return close.cancel(b.t, b.completed_event_id, a.details if a.HasField("details") else None)
+def _cancel_workflow(b: _Batch, a: Any) -> None:
+    close.cancel(b.t, b.completed_event_id, a.details if a.HasField("details") else None)
 
 
-def _continue_as_new(b: _Batch, a: Any) -> HistoryEvent | None:
-    return close.continue_as_new(b.t, b.completed_event_id, a)
+def _continue_as_new(b: _Batch, a: Any) -> None:
+    close.continue_as_new(b.t, b.completed_event_id, a)
 
 
-def _protocol_message(b: _Batch, a: Any) -> HistoryEvent | None:
+def _protocol_message(b: _Batch, a: Any) -> None:
     raise BadCommand(
         C.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE,
         f"ProtocolMessageCommand referenced absent message ID {a.message_id}",
     )
 
 
-_Handler = Callable[[_Batch, Any], HistoryEvent | None]
+_Handler = Callable[[_Batch, Any], None]
 
 _BY_NAME: dict[str, tuple[WorkflowTaskFailedCause.ValueType, _Handler]] = {
     "SCHEDULE_ACTIVITY_TASK": (C.WORKFLOW_TASK_FAILED_CAUSE_SCHEDULE_ACTIVITY_DUPLICATE_ID, _schedule_activity),

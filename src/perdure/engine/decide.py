@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.engine import commands, inputs
-from perdure.engine.execution import Deletion, Execution, Kind
+from perdure.engine.execution import Deletion, Execution, Key, Kind
 from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, Transition
 from perdure.errors import NotFound
@@ -24,7 +24,8 @@ def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple
     else:
         t = Transition(execution, env)
         reply = handler(t, input)
-    _enforce_limits(t)
+    if not isinstance(input, inputs.StartWorkflowTask) and _enforce_limits(t):
+        reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else reply
     return t, t.finish(reply)
 
 
@@ -103,23 +104,27 @@ def _cancel_activity(t: Transition, i: inputs.CancelActivity) -> None:
 
 def _heartbeat(t: Transition, i: inputs.HeartbeatActivity) -> Any:
     found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id)
-    return activity.heartbeat(t, found, i.details, i.identity)
+    return activity.heartbeat(t, found, i.details)
 
 
 def _deadline(t: Transition, i: inputs.Deadline) -> None:
-    """Refused if the deadline has moved or gone meanwhile."""
-    fired = False
-    if t.running:
-        if i.kind == Kind.TIMER:
-            fired = timer.fire(t, str(i.key))
-        elif i.kind == Kind.ACTIVITY:
-            fired = activity.deadline(t, int(i.key))
-        elif i.kind == Kind.WORKFLOW_TASK:
-            fired = workflow_task.time_out(t)
-        elif i.kind == Kind.LIFETIME:
-            fired = _lifetime(t, str(i.key))
-    if not fired:
+    """Refused if all of the deadlines have moved or gone meanwhile. Events of one moment are told with one task."""
+    if not [key for key in i.keys if t.running and _fire(t, i.kind, key)]:
         raise NotFound("stale deadline")
+    if t.has_buffered_events:
+        workflow_task.ensure(t)
+
+
+def _fire(t: Transition, kind: Kind, key: Key) -> bool:
+    if kind == Kind.TIMER:
+        return timer.fire(t, str(key))
+    if kind == Kind.ACTIVITY:
+        return activity.deadline(t, int(key))
+    if kind == Kind.WORKFLOW_TASK:
+        return workflow_task.time_out(t)
+    if kind == Kind.LIFETIME:
+        return _lifetime(t, str(key))
+    return False
 
 
 def _lifetime(t: Transition, what: str) -> bool:
@@ -195,8 +200,10 @@ def _attach(t: Transition, i: inputs.AttachRequest) -> None:
     workflow.attach_request(t, i.request)
 
 
-def _enforce_limits(t: Transition) -> None:
-    """What a single request can't be blamed for: a buffer or a history that has grown too large."""
+def _enforce_limits(t: Transition) -> bool:
+    """What a single request can't be blamed for: a buffer or a history that has grown too large.
+
+    True when the workflow was terminated for it. What the request brought stays in the history."""
     config, core = t.env.config, t.core
     task = t.workflow_task
     if t.running and task is not None and task.started_ns and t.has_buffered_events:
@@ -209,7 +216,9 @@ def _enforce_limits(t: Transition) -> None:
         too_long = core.next_event_id - 1 > config.history_count_limit_error
         if too_long or core.history_size_bytes > config.history_size_limit_error_bytes:
             reason = "Workflow history count exceeds limit." if too_long else "Workflow history size exceeds limit."
-            workflow.terminate(t, reason=reason, identity=commands.HISTORY_SERVICE)
+            workflow.terminate(t, reason=reason, identity=workflow_task.HISTORY_SERVICE)
+            return True
+    return False
 
 
 _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {

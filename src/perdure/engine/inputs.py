@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from temporalio.api.common.v1 import Link, Payloads
@@ -98,10 +99,10 @@ class HeartbeatActivity(_ActivityInput):
 
 @dataclass(slots=True)
 class Deadline(Input):
-    """The time of a pending item has come."""
+    """The time of pending items of one kind has come; `keys` in the order of their times."""
 
     kind: Kind
-    key: Key
+    keys: Sequence[Key]
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """A run's state from its events alone, and what of the state no event carries.
 
-`rebuild` is `apply` over a history, nothing else. Property tests compare what it makes with the live state; wherever the
-two may differ stands in `NOT_IN_EVENTS`, with the reason.
+`rebuild` is `apply` over a history, nothing else. Property tests compare what it makes with the live state; wherever
+the two may differ stands in `NOT_IN_EVENTS`, with the reason.
 """
 
 from __future__ import annotations

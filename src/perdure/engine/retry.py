@@ -118,3 +118,38 @@ def _next_interval(
     if expiration_ns and now_ns + interval > expiration_ns:
         return RetryState.RETRY_STATE_TIMEOUT, None
     return RetryState.RETRY_STATE_IN_PROGRESS, interval
+
+
+def shortened(failure: Failure, limit_bytes: int) -> Failure:
+    """What is kept of a failure that is too large: a note that it was, with the beginning of its texts as the cause."""
+    note = Failure(message="Failure exceeds size limit.", source="Server")
+    note.server_failure_info.SetInParent()
+    _fill_shortened(note.cause, failure, limit_bytes, _MAX_CAUSES)
+    return note
+
+
+_MAX_CAUSES = 20
+_FIELD_OVERHEAD_BYTES = 4
+
+
+def _fill_shortened(short: Failure, failure: Failure, left_bytes: int, depth: int) -> None:
+    """The type first, then source, message and stack trace, then the cause, as far as the bytes go."""
+
+    def cut(text: str) -> str:
+        nonlocal left_bytes
+        kept = text.encode()[: max(0, left_bytes)].decode(errors="ignore")
+        left_bytes -= len(kept.encode()) + (_FIELD_OVERHEAD_BYTES if kept else 0)
+        return kept
+
+    if failure.HasField("application_failure_info"):
+        info = short.application_failure_info
+        info.non_retryable = failure.application_failure_info.non_retryable
+        info.type = cut(failure.application_failure_info.type)
+        left_bytes -= 2 * _FIELD_OVERHEAD_BYTES
+    elif failure.HasField("server_failure_info"):
+        short.server_failure_info.non_retryable = failure.server_failure_info.non_retryable
+        left_bytes -= _FIELD_OVERHEAD_BYTES
+    for name in ("source", "message", "stack_trace"):
+        setattr(short, name, cut(getattr(failure, name)))
+    if failure.HasField("cause") and left_bytes > _FIELD_OVERHEAD_BYTES and depth > 0:
+        _fill_shortened(short.cause, failure.cause, left_bytes - _FIELD_OVERHEAD_BYTES, depth - 1)

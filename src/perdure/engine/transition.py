@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
 
 from perdure.engine.apply import apply
 from perdure.engine.execution import RUNNING, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
+from perdure.engine.messages import copy_present
 from perdure.engine.times import set_time
 from perdure.errors import InvalidArgument
 
@@ -192,8 +194,10 @@ class Transition(State):
 
     __slots__ = (
         "_buffer",
+        "activity_ids",
         "batch",
         "batches",
+        "command",
         "created",
         "durable",
         "env",
@@ -208,6 +212,10 @@ class Transition(State):
         self.env = env
         self.now_ns = env.now_ns
         self.created = created
+        self.command: Command | None = None
+        """The command being handled. Its metadata goes onto the first event made for it."""
+        self.activity_ids: dict[str, int] | None = None
+        """Event ids of pending activities by their own ids, once something asked for them."""
         self.batch: list[HistoryEvent] = []
         self.batches: list[tuple[int, bytes]] = []
         self._buffer: list[tuple[Key | None, HistoryEvent]] | None = None
@@ -220,6 +228,10 @@ class Transition(State):
         """A new event of that type at `time_ns` (now). Fill it in, then `record` it."""
         event = HistoryEvent(event_type=event_type)
         set_time(event.event_time, self.now_ns if time_ns is None else time_ns)
+        if self.command is not None:
+            copy_present(self.command, event, ("user_metadata",))
+            event.event_group_markers.extend(self.command.event_group_markers)
+            self.command = None
         return event
 
     def record(self, event: HistoryEvent) -> HistoryEvent:
@@ -290,6 +302,7 @@ class Transition(State):
         """Give the buffered events their places and ids at the end of the current batch."""
         if not self.has_buffered_events:
             return
+        assert self.running, "no event after the close"
         buffer = self._load_buffer()
         stored = self.items(Kind.BUFFERED_EVENT)
         for key, _ in buffer:
@@ -342,7 +355,9 @@ class Transition(State):
     def finish(self, reply: Any = None) -> Decision:
         """The end of the transition, as a decision. The execution is unchanged until `commit`."""
         task = self.workflow_task
-        if task is None or not task.started_ns or not self.running:
+        if not self.running:
+            self._drop_buffer()
+        elif task is None or not task.started_ns:
             self.flush_buffer()
         else:
             self._store_buffer()
@@ -362,6 +377,11 @@ class Transition(State):
         if self.new_run is not None:
             decision.also.append(self.new_run.finish())
         return decision
+
+    def _drop_buffer(self) -> None:
+        """What the command before the closing one brought about, such as the end of an activity, is not told."""
+        self._buffer = []
+        self._store_counts()
 
     def _store_buffer(self) -> None:
         if self._buffer is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from perdure.clock import Clock, Timer
 from perdure.engine.execution import Key
@@ -29,8 +29,8 @@ RETRY_NS = 1_000_000_000
 Due = tuple[int, int, int, Key]
 """(due, run key, kind, key)"""
 
-Act = Callable[[int, int, Key], Awaitable[None]]
-"""Given run key, kind and key; must not raise but for reasons that pass."""
+Act = Callable[[int, int, Sequence[Key]], Awaitable[None]]
+"""Given run key, kind and, in the order of their times, keys; must not raise but for reasons that pass."""
 
 
 class Deadlines:
@@ -103,29 +103,33 @@ class Deadlines:
 
     async def _fire_due(self) -> None:
         while self._heap and self._heap[0][0] <= self._now_ns():
-            batch = []
-            while self._heap and self._heap[0][0] <= self._now_ns() and len(batch) < MAX_AT_ONCE:
+            batch: dict[tuple[int, int], list[Due]] = {}
+            for _ in range(MAX_AT_ONCE):
+                if not self._heap or self._heap[0][0] > self._now_ns():
+                    break
                 due_ns, run_key, kind, _, key = heapq.heappop(self._heap)
-                self._known.discard((due_ns, run_key, kind, key))
-                batch.append((due_ns, run_key, kind, key))
-            for due_ns, run_key, kind, key in batch:
-                await self._act_on(due_ns, run_key, kind, key)
+                due = (due_ns, run_key, kind, key)
+                self._known.discard(due)
+                batch.setdefault((run_key, kind), []).append(due)
+            for dues in batch.values():
+                await self._act_on(dues)
             await asyncio.sleep(0)
 
-    async def _act_on(self, due_ns: int, run_key: int, kind: int, key: Key) -> None:
+    async def _act_on(self, dues: list[Due]) -> None:
+        """Act on deadlines of one run and kind, which all have passed."""
+        _, run_key, kind, _ = dues[0]
         try:
-            await self._act(run_key, kind, key)
+            await self._act(run_key, kind, [key for _, _, _, key in dues])
         except Exception:
             log.exception("a deadline could not be acted on; trying again in a second")
-            again = (due_ns, run_key, kind, key)
-            self._clock.call_at(self._now_ns() + RETRY_NS, lambda: self._again(again))
+            self._clock.call_at(self._now_ns() + RETRY_NS, lambda: self._again(dues))
 
-    def _again(self, due: Due) -> None:
-        due_ns, run_key, kind, key = due
-        if due not in self._known:
-            self._known.add(due)
-            heapq.heappush(self._heap, (due_ns, run_key, kind, str(key), key))
-            self._wake.set()
+    def _again(self, dues: list[Due]) -> None:
+        for due_ns, run_key, kind, key in dues:
+            if (due_ns, run_key, kind, key) not in self._known:
+                self._known.add((due_ns, run_key, kind, key))
+                heapq.heappush(self._heap, (due_ns, run_key, kind, str(key), key))
+        self._wake.set()
 
     async def _extend(self) -> None:
         """Read the deadlines of the next window, a page at a time, once the present one is nearly over."""

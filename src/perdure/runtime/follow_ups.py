@@ -19,11 +19,11 @@ from temporalio.api.history.v1 import HistoryEvent, StartChildWorkflowExecutionI
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.engine import inputs
-from perdure.engine.commands import HISTORY_SERVICE
 from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Child, Key, Kind
 from perdure.engine.machines.child import TERMINATED_BY_PARENT
 from perdure.engine.machines.workflow import Cancel, Parent, Signal, StartOptions
+from perdure.engine.machines.workflow_task import HISTORY_SERVICE
 from perdure.engine.payloads import json_payloads
 from perdure.engine.start import Start, resolve
 from perdure.engine.times import get_duration

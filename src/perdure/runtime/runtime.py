@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
@@ -89,16 +90,17 @@ class Runtime:
             normal = workflow_queue(run.core.namespace_id, run.core.task_queue)
         self.matching.add(str(item.queue), item.order, run.run_key, kind, key, normal=normal)
 
-    async def _act(self, run_key: int, kind: int, key: Key) -> None:
-        """The time of a pending item has come."""
+    async def _act(self, run_key: int, kind: int, keys: Sequence[Key]) -> None:
+        """The time of pending items of a run has come."""
         run = await self.executor.by_key(run_key)
         if run is None:
             return
         if kind in FOLLOW_UP_KINDS:
-            await self.follow_ups.act(run, kind, key)
+            for key in keys:
+                await self.follow_ups.act(run, kind, key)
             return
         with contextlib.suppress(NotFound):
-            self.executor.apply(run, inputs.Deadline(Kind(kind), key))
+            self.executor.apply(run, inputs.Deadline(Kind(kind), keys))
 
     def _forgotten(self, run: Run) -> None:
         """A commit failed: what memory knew of deadlines and tasks may have been taken from it too early."""

@@ -14,13 +14,14 @@ from temporalio.api.enums.v1 import EventType, RetryState, TimeoutType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
-from perdure.engine.apply import activity_due_ns
+from perdure.engine.apply import activity_due_ns, activity_timeouts
 from perdure.engine.execution import Activity, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
+from perdure.engine.messages import copy_present
 from perdure.engine.payloads import json_payloads
 from perdure.engine.queues import activity_queue
-from perdure.engine.retry import activity_retry
+from perdure.engine.retry import activity_retry, shortened
 from perdure.engine.transition import Transition, illegal
 from perdure.errors import InvalidArgument, NotFound
 
@@ -34,13 +35,24 @@ T = TimeoutType
 
 
 def by_id(t: Transition, activity_id: str) -> Activity | None:
-    return next((a for a in t.items(Kind.ACTIVITY).values() if a.activity_id == activity_id), None)
+    event_id = _event_ids(t).get(activity_id)
+    activity: Activity | None = t.items(Kind.ACTIVITY).get(event_id) if event_id is not None else None
+    return activity
+
+
+def _event_ids(t: Transition) -> dict[str, int]:
+    """Pending activities by their ids; made once a transition, so that hundreds of commands cost no search each."""
+    if t.activity_ids is None:
+        t.activity_ids = {a.activity_id: a.scheduled_event_id for a in t.items(Kind.ACTIVITY).values()}
+    return t.activity_ids
 
 
 def schedule(
     t: Transition, completed_event_id: int, command: ScheduleActivityTaskCommandAttributes, *, eager: bool
-) -> HistoryEvent:
-    """Schedule an activity; an eager one is not offered to pollers, it is started with the reply."""
+) -> int:
+    """Schedule an activity; an eager one is not offered to pollers, it is started with the reply.
+
+    Returns the id of its event."""
     if by_id(t, command.activity_id) is not None:
         raise illegal("add-activitytask-scheduled-event", f"ActivityID: {command.activity_id}")
     event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
@@ -50,15 +62,24 @@ def schedule(
     a.task_queue.CopyFrom(command.task_queue)
     a.workflow_task_completed_event_id = completed_event_id
     a.use_workflow_build_id = command.use_workflow_build_id
-    for name in ("header", "input", "retry_policy", "priority"):
-        if command.HasField(name):  # type: ignore[arg-type]
-            getattr(a, name).CopyFrom(getattr(command, name))
-    for name in ("schedule_to_close", "schedule_to_start", "start_to_close", "heartbeat"):
-        getattr(a, f"{name}_timeout").CopyFrom(getattr(command, f"{name}_timeout"))
+    copy_present(command, a, _SHARED_MESSAGES)
     t.record(event)
+    _event_ids(t)[a.activity_id] = event.event_id
     if eager:
         t.items(Kind.ACTIVITY).edit(event.event_id).queue = None
-    return event
+    return event.event_id
+
+
+_SHARED_MESSAGES = (
+    "header",
+    "input",
+    "retry_policy",
+    "priority",
+    "schedule_to_close_timeout",
+    "schedule_to_start_timeout",
+    "start_to_close_timeout",
+    "heartbeat_timeout",
+)
 
 
 def start(t: Transition, scheduled_event_id: int, *, request_id: str, identity: str) -> Activity:
@@ -121,7 +142,8 @@ def complete(t: Transition, activity: Activity, result: Payloads | None, identit
     a.identity = identity
     if result is not None:
         a.result.CopyFrom(result)
-    _close(t, activity, event, a)
+    _record_close(t, activity, event, a)
+    workflow_task.ensure(t)
 
 
 def fail(
@@ -140,7 +162,8 @@ def fail(
     a = event.activity_task_failed_event_attributes
     a.failure.CopyFrom(failure)
     a.retry_state, a.identity = retry_state, identity
-    _close(t, activity, event, a)
+    _record_close(t, activity, event, a)
+    workflow_task.ensure(t)
 
 
 def cancel(t: Transition, activity: Activity, details: Payloads | None, identity: str) -> None:
@@ -161,12 +184,8 @@ def _record_canceled(t: Transition, activity: Activity, details: Payloads | None
     _record_close(t, activity, event, a)
 
 
-def request_cancel(
-    t: Transition, completed_event_id: int, scheduled_event_id: int, identity: str
-) -> tuple[HistoryEvent, bool]:
-    """Ask for the cancellation. One that no worker has is cancelled at once, and the workflow gets a task to see it.
-
-    Returns the event, and whether the activity was cancelled at once."""
+def request_cancel(t: Transition, completed_event_id: int, scheduled_event_id: int, identity: str) -> bool:
+    """Ask for the cancellation. One that no worker has is cancelled at once: true, and the workflow has to be told."""
     activity: Activity | None = t.items(Kind.ACTIVITY).get(scheduled_event_id)
     closed = activity is None and t.has_closed_activity(scheduled_event_id)
     if (activity is None and not closed) or (activity is not None and activity.cancel_requested):
@@ -177,25 +196,25 @@ def request_cancel(
     a.workflow_task_completed_event_id = completed_event_id
     t.record(event)
     if activity is None or activity.started_ns:
-        return event, False
+        return False
     details = json_payloads(NOT_STARTED)
     _record_canceled(t, t.items(Kind.ACTIVITY).get(scheduled_event_id), details, identity)
-    return event, True
+    return True
 
 
-def heartbeat(t: Transition, activity: Activity, details: Payloads | None, identity: str) -> Activity:
+def heartbeat(t: Transition, activity: Activity, details: Payloads | None) -> Activity:
     """The worker is alive. `details` are kept for the next attempt."""
     activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
     activity.heartbeat_details = details.SerializeToString() if details is not None else b""
     activity.last_heartbeat_ns = t.now_ns
-    if identity:
-        activity.last_identity = identity
     activity.due_ns = activity_due_ns(activity)
     return activity
 
 
 def deadline(t: Transition, scheduled_event_id: int) -> bool:
-    """A deadline of the activity may have come: the end of its backoff, or one of its four timeouts."""
+    """A deadline of the activity may have come: the end of its backoff, or one of its four timeouts.
+
+    The caller sees to the workflow task if the activity is gone."""
     activity: Activity | None = t.items(Kind.ACTIVITY).get(scheduled_event_id)
     if activity is None or activity.due_ns is None or activity.due_ns > t.now_ns:
         return False
@@ -211,26 +230,12 @@ def deadline(t: Transition, scheduled_event_id: int) -> bool:
 
 
 def _expired(activity: Activity) -> TimeoutType.ValueType:
-    """Which timeout the activity's deadline is: the earliest one."""
-    candidates = []
-    if activity.schedule_to_close_ns:
-        at_ns = activity.first_scheduled_ns + activity.schedule_to_close_ns
-        candidates.append((at_ns, 3, T.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE))
-    if not activity.started_ns and activity.schedule_to_start_ns:
-        at_ns = activity.scheduled_ns + activity.schedule_to_start_ns
-        candidates.append((at_ns, 0, T.TIMEOUT_TYPE_SCHEDULE_TO_START))
-    if activity.started_ns and activity.start_to_close_ns:
-        at_ns = activity.started_ns + activity.start_to_close_ns
-        candidates.append((at_ns, 1, T.TIMEOUT_TYPE_START_TO_CLOSE))
-    if activity.started_ns and activity.heartbeat_ns:
-        at_ns = max(activity.started_ns, activity.last_heartbeat_ns) + activity.heartbeat_ns
-        candidates.append((at_ns, 2, T.TIMEOUT_TYPE_HEARTBEAT))
-    return min(candidates)[2]
+    """Which timeout the activity's deadline is: the earliest one, of equals the one with the lowest number."""
+    return T.ValueType(min(activity_timeouts(activity))[1])
 
 
 def _time_out(t: Transition, activity: Activity, timeout_type: TimeoutType.ValueType) -> None:
     failure = timeout_failure(f"activity {TIMEOUT_NAMES[timeout_type]} timeout", timeout_type)
-    last_failure = activity.last_failure
     retry_state = _retry(t, activity, failure)
     if retry_state == RetryState.RETRY_STATE_IN_PROGRESS:
         return
@@ -238,13 +243,13 @@ def _time_out(t: Transition, activity: Activity, timeout_type: TimeoutType.Value
         failure = timeout_failure(NO_TIME_TO_RETRY, T.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE)
     if activity.heartbeat_details:
         failure.timeout_failure_info.last_heartbeat_details.MergeFromString(activity.heartbeat_details)
-    if last_failure:
-        failure.cause.MergeFromString(last_failure)
+    if activity.last_failure:
+        failure.cause.MergeFromString(activity.last_failure)
     event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)
     a = event.activity_task_timed_out_event_attributes
     a.failure.CopyFrom(failure)
     a.retry_state = retry_state
-    _close(t, activity, event, a)
+    _record_close(t, activity, event, a)
 
 
 def timeout_failure(message: str, timeout_type: TimeoutType.ValueType) -> Failure:
@@ -280,22 +285,7 @@ def _retry(t: Transition, activity: Activity, failure: Failure) -> RetryState.Va
 def _truncate(t: Transition, failure: Failure) -> Failure:
     """A failure kept between attempts is bounded, or state would grow with what workers report."""
     limit = t.env.config.mutable_state_activity_failure_size_limit_error_bytes
-    if failure.ByteSize() <= limit:
-        return failure
-    short = Failure(message="Failure exceeds size limit.", source="Server")
-    short.server_failure_info.SetInParent()
-    short.cause.message = failure.message[: limit // 2]
-    short.cause.source = failure.source[:1000]
-    short.cause.stack_trace = failure.stack_trace[: limit // 4]
-    if failure.HasField("application_failure_info"):
-        short.cause.application_failure_info.type = failure.application_failure_info.type[:1000]
-        short.cause.application_failure_info.non_retryable = failure.application_failure_info.non_retryable
-    return short
-
-
-def _close(t: Transition, activity: Activity, event: HistoryEvent, attributes: Any) -> None:
-    _record_close(t, activity, event, attributes)
-    workflow_task.ensure(t)
+    return failure if failure.ByteSize() <= limit else shortened(failure, limit)
 
 
 def _record_close(t: Transition, activity: Activity, event: HistoryEvent, attributes: Any) -> None:
@@ -310,3 +300,5 @@ def _record_close(t: Transition, activity: Activity, event: HistoryEvent, attrib
             a.last_failure.MergeFromString(activity.last_failure)
         t.record(started)
     t.record(event)
+    if t.activity_ids is not None:
+        del t.activity_ids[activity.activity_id]

@@ -11,6 +11,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.engine.execution import Child, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
+from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
 from perdure.engine.transition import Namespace, Transition
 from perdure.errors import NotFound
@@ -21,7 +22,7 @@ CHILD_NOT_FOUND = "Pending child execution not found."
 
 def initiate(
     t: Transition, completed_event_id: int, command: StartChildWorkflowExecutionCommandAttributes, target: Namespace
-) -> HistoryEvent:
+) -> None:
     event = t.event(E.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
     a = event.start_child_workflow_execution_initiated_event_attributes
     a.namespace, a.namespace_id = target.name, target.id
@@ -31,16 +32,24 @@ def initiate(
     a.parent_close_policy = command.parent_close_policy
     a.workflow_id_reuse_policy = command.workflow_id_reuse_policy
     a.inherit_build_id = command.inherit_build_id
-    for name in _MESSAGES:
-        if command.HasField(name):  # type: ignore[arg-type]
-            getattr(a, name).CopyFrom(getattr(command, name))
+    copy_present(command, a, _SHARED_MESSAGES)
     drop_nulls(a)
-    for name in ("workflow_execution_timeout", "workflow_run_timeout", "workflow_task_timeout"):
-        getattr(a, name).CopyFrom(getattr(command, name))
-    return t.record(event)
+    t.record(event)
 
 
-_MESSAGES = ("workflow_type", "task_queue", "input", "retry_policy", "header", "memo", "search_attributes", "priority")
+_SHARED_MESSAGES = (
+    "workflow_type",
+    "task_queue",
+    "input",
+    "retry_policy",
+    "header",
+    "memo",
+    "search_attributes",
+    "priority",
+    "workflow_execution_timeout",
+    "workflow_run_timeout",
+    "workflow_task_timeout",
+)
 
 
 def started(t: Transition, initiated_event_id: int, run_id: str) -> None:

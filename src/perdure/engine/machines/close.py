@@ -15,8 +15,9 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Kind
-from perdure.engine.machines import workflow
+from perdure.engine.machines import workflow, workflow_task
 from perdure.engine.machines.workflow import Parent, StartOptions
+from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
 from perdure.engine.retry import workflow_retry
 from perdure.engine.times import NS, get_duration, set_duration
@@ -27,7 +28,7 @@ Initiator = ContinueAsNewInitiator
 NO_BACKOFF = -1
 
 
-def complete(t: Transition, completed_event_id: int, result: Payloads | None) -> HistoryEvent:
+def complete(t: Transition, completed_event_id: int, result: Payloads | None) -> None:
     cron_ns = cron_backoff_ns(t)
     new_run_id = t.env.ids.uuid() if cron_ns != NO_BACKOFF else ""
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED)
@@ -41,10 +42,9 @@ def complete(t: Transition, completed_event_id: int, result: Payloads | None) ->
     if new_run_id:
         assert started is not None
         _again(t, started, new_run_id, cron_ns, Initiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE, result, None)
-    return event
 
 
-def fail(t: Transition, completed_event_id: int, failure: Failure) -> HistoryEvent:
+def fail(t: Transition, completed_event_id: int, failure: Failure) -> None:
     backoff_ns, retry_state = retry_backoff(t, failure)
     initiator = Initiator.CONTINUE_AS_NEW_INITIATOR_RETRY
     if backoff_ns == NO_BACKOFF:
@@ -64,17 +64,15 @@ def fail(t: Transition, completed_event_id: int, failure: Failure) -> HistoryEve
         cron = initiator == Initiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
         last = a_started.last_completion_result if cron and a_started.HasField("last_completion_result") else None
         _again(t, started, new_run_id, backoff_ns, initiator, last, failure)
-    return event
 
 
-def cancel(t: Transition, completed_event_id: int, details: Payloads | None) -> HistoryEvent:
+def cancel(t: Transition, completed_event_id: int, details: Payloads | None) -> None:
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED)
     a = event.workflow_execution_canceled_event_attributes
     a.workflow_task_completed_event_id = completed_event_id
     if details is not None:
         a.details.CopyFrom(details)
     _end(t, event)
-    return event
 
 
 def time_out(t: Transition) -> None:
@@ -90,7 +88,7 @@ def time_out(t: Transition) -> None:
             initiator = Initiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
     new_run_id = t.env.ids.uuid() if backoff_ns != NO_BACKOFF else ""
     started = _started(t)
-    workflow.fail_started_task(t)
+    workflow_task.interrupt(t)
     workflow.record_timed_out(t, retry_state, new_run_id)
     if new_run_id:
         assert started is not None
@@ -101,7 +99,7 @@ def time_out(t: Transition) -> None:
 
 def continue_as_new(
     t: Transition, completed_event_id: int, command: ContinueAsNewWorkflowExecutionCommandAttributes
-) -> HistoryEvent:
+) -> None:
     core = t.core
     new_run_id = t.env.ids.uuid()
     initiator = command.initiator or Initiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW
@@ -110,25 +108,18 @@ def continue_as_new(
     a.workflow_task_completed_event_id = completed_event_id
     a.new_execution_run_id = new_run_id
     a.initiator = initiator
-    for name in _SHARED_MESSAGES:
-        if command.HasField(name):  # type: ignore[arg-type]
-            getattr(a, name).CopyFrom(getattr(command, name))
+    copy_present(command, a, _SHARED_MESSAGES)
     drop_nulls(a)
-    a.workflow_run_timeout.CopyFrom(command.workflow_run_timeout)
-    a.workflow_task_timeout.CopyFrom(command.workflow_task_timeout)
     started = _started(t)
 
     request = StartWorkflowExecutionRequest(request_id=t.env.ids.uuid(), workflow_id=core.workflow_id)
     request.workflow_type.name = command.workflow_type.name or core.workflow_type
     request.task_queue.name = command.task_queue.name or core.task_queue
     request.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
-    set_duration(request.workflow_execution_timeout, core.execution_timeout_ns)
-    request.workflow_run_timeout.CopyFrom(command.workflow_run_timeout)
     set_duration(request.workflow_task_timeout, get_duration(command.workflow_task_timeout) or core.task_timeout_ns)
     request.cron_schedule = command.cron_schedule
-    for name in ("input", "header", "retry_policy", "memo", "search_attributes"):
-        if command.HasField(name):  # type: ignore[arg-type]
-            getattr(request, name).CopyFrom(getattr(command, name))
+    names = ("input", "header", "retry_policy", "memo", "search_attributes", "workflow_run_timeout")
+    copy_present(command, request, names)
     if core.priority:
         request.priority.MergeFromString(core.priority)
     if started is not None:
@@ -143,7 +134,6 @@ def continue_as_new(
     )
     _end(t, event)
     _begin_next(t, request, options)
-    return event
 
 
 _SHARED_MESSAGES = (
@@ -156,6 +146,8 @@ _SHARED_MESSAGES = (
     "header",
     "memo",
     "search_attributes",
+    "workflow_run_timeout",
+    "workflow_task_timeout",
 )
 
 
@@ -216,12 +208,7 @@ def _again(
     request.task_queue.name = a.task_queue.name
     request.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
     request.cron_schedule = a.cron_schedule
-    set_duration(request.workflow_execution_timeout, core.execution_timeout_ns)
-    request.workflow_run_timeout.CopyFrom(a.workflow_run_timeout)
-    request.workflow_task_timeout.CopyFrom(a.workflow_task_timeout)
-    for name in ("input", "header", "retry_policy", "memo", "search_attributes", "priority"):
-        if a.HasField(name):  # type: ignore[arg-type]
-            getattr(request, name).CopyFrom(getattr(a, name))
+    copy_present(a, request, _SHARED_WITH_NEXT_RUN)
     request.links.extend(started.links)
     if retry:
         request.completion_callbacks.extend(a.completion_callbacks)
@@ -236,8 +223,22 @@ def _again(
     _begin_next(t, request, options)
 
 
+_SHARED_WITH_NEXT_RUN = (
+    "input",
+    "header",
+    "retry_policy",
+    "memo",
+    "search_attributes",
+    "priority",
+    "workflow_run_timeout",
+    "workflow_task_timeout",
+)
+
+
 def _begin_next(t: Transition, request: StartWorkflowExecutionRequest, options: StartOptions) -> None:
     core = t.core
+    if core.execution_timeout_ns:
+        set_duration(request.workflow_execution_timeout, core.execution_timeout_ns)
     request.namespace = t.env.namespace.name
     options.first_run_id = core.first_run_id
     options.continued_run_id = core.run_id

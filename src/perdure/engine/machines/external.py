@@ -17,6 +17,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.execution import Kind
 from perdure.engine.machines import workflow_task
+from perdure.engine.messages import copy_present
 from perdure.engine.transition import Namespace, Transition
 
 E = EventType
@@ -27,7 +28,7 @@ def initiate_signal(
     completed_event_id: int,
     command: SignalExternalWorkflowExecutionCommandAttributes,
     target: Namespace,
-) -> HistoryEvent:
+) -> None:
     event = t.event(E.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED)
     a = event.signal_external_workflow_execution_initiated_event_attributes
     a.namespace, a.namespace_id = target.name, target.id
@@ -35,10 +36,8 @@ def initiate_signal(
     a.workflow_execution.CopyFrom(command.execution)
     a.signal_name, a.control = command.signal_name, command.control
     a.child_workflow_only = command.child_workflow_only
-    for name in ("input", "header"):
-        if command.HasField(name):  # type: ignore[arg-type]
-            getattr(a, name).CopyFrom(getattr(command, name))
-    return t.record(event)
+    copy_present(command, a, ("input", "header"))
+    t.record(event)
 
 
 def signaled(t: Transition, initiated_event_id: int) -> None:
@@ -57,7 +56,7 @@ def initiate_cancel(
     completed_event_id: int,
     command: RequestCancelExternalWorkflowExecutionCommandAttributes,
     target: Namespace,
-) -> HistoryEvent:
+) -> None:
     event = t.event(E.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED)
     a = event.request_cancel_external_workflow_execution_initiated_event_attributes
     a.namespace, a.namespace_id = target.name, target.id
@@ -66,7 +65,7 @@ def initiate_cancel(
     a.workflow_execution.run_id = command.run_id
     a.control, a.reason = command.control, command.reason
     a.child_workflow_only = command.child_workflow_only
-    return t.record(event)
+    t.record(event)
 
 
 def cancel_requested(t: Transition, initiated_event_id: int) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from temporalio.api.command.v1 import CancelTimerCommandAttributes, StartTimerCommandAttributes
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.execution import Kind
-from perdure.engine.machines import workflow_task
 from perdure.engine.transition import Transition, illegal
 
 E = EventType
 
 
-def start(t: Transition, completed_event_id: int, command: StartTimerCommandAttributes) -> HistoryEvent:
+def start(t: Transition, completed_event_id: int, command: StartTimerCommandAttributes) -> None:
     if command.timer_id in t.items(Kind.TIMER):
         raise illegal("add-timer-started-event", f"TimerID: {command.timer_id}")
     event = t.event(E.EVENT_TYPE_TIMER_STARTED)
@@ -21,12 +19,10 @@ def start(t: Transition, completed_event_id: int, command: StartTimerCommandAttr
     a.timer_id = command.timer_id
     a.start_to_fire_timeout.CopyFrom(command.start_to_fire_timeout)
     a.workflow_task_completed_event_id = completed_event_id
-    return t.record(event)
+    t.record(event)
 
 
-def cancel(
-    t: Transition, completed_event_id: int, command: CancelTimerCommandAttributes, identity: str
-) -> HistoryEvent:
+def cancel(t: Transition, completed_event_id: int, command: CancelTimerCommandAttributes, identity: str) -> None:
     """Cancel a timer. One that has fired, but whose event is still buffered, counts as not fired."""
     timer = t.items(Kind.TIMER).get(command.timer_id)
     if timer is not None:
@@ -41,11 +37,11 @@ def cancel(
     a.timer_id, a.started_event_id = command.timer_id, started_event_id
     a.workflow_task_completed_event_id = completed_event_id
     a.identity = identity
-    return t.record(event)
+    t.record(event)
 
 
 def fire(t: Transition, timer_id: str) -> bool:
-    """The timer's deadline has come, if it is still there."""
+    """The timer's deadline has come, if it is still there. The caller sees to the workflow task."""
     timer = t.items(Kind.TIMER).get(timer_id)
     if timer is None or timer.due_ns > t.now_ns:
         return False
@@ -53,5 +49,4 @@ def fire(t: Transition, timer_id: str) -> bool:
     a = event.timer_fired_event_attributes
     a.timer_id, a.started_event_id = timer_id, timer.started_event_id
     t.record(event)
-    workflow_task.ensure(t)
     return True

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from temporalio.api.common.v1 import Header, Link, Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, RetryState, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import EventType, RetryState
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
@@ -19,6 +19,7 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from perdure.engine.apply import remember_request
 from perdure.engine.execution import Core, Execution, Kind
 from perdure.engine.machines import workflow_task
+from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
 from perdure.engine.times import set_duration, set_time
 from perdure.engine.transition import Environment, Transition
@@ -106,9 +107,7 @@ def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, o
     a.continued_execution_run_id = options.continued_run_id
     a.initiator = options.initiator  # type: ignore[assignment]
     a.eager_execution_accepted = options.eager
-    for name in _COPIED:
-        if request.HasField(name):  # type: ignore[arg-type]
-            getattr(a, name).CopyFrom(getattr(request, name))
+    copy_present(request, a, _SHARED_WITH_REQUEST)
     _fill_attributes(a, request)
     if options.first_task_backoff_ns or not options.continued_run_id:
         set_duration(a.first_workflow_task_backoff, options.first_task_backoff_ns)
@@ -130,7 +129,7 @@ def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, o
         event.user_metadata.CopyFrom(request.user_metadata)
 
 
-_COPIED = (
+_SHARED_WITH_REQUEST = (
     "header",
     "input",
     "retry_policy",
@@ -168,12 +167,12 @@ def signal(t: Transition, signal: Signal) -> None:
     if signal.request_id and signal.request_id in t.items(Kind.REQUEST):
         return
     require_running(t)
-    task = t.workflow_task
-    if t.core.close_attempted and task is not None and task.started_ns:
-        raise ResourceExhausted(CLOSING_MESSAGE, BUSY_WORKFLOW, NAMESPACE_SCOPE)
     limit = t.env.config.maximum_signals_per_execution
     if limit and t.core.signal_count >= limit:
         raise InvalidArgument("exceeded workflow execution limit for signal events")
+    task = t.workflow_task
+    if t.core.close_attempted and task is not None and task.started_ns:
+        raise ResourceExhausted(CLOSING_MESSAGE, BUSY_WORKFLOW, NAMESPACE_SCOPE)
     waiting = t.core.first_task_backoff_ns and not t.core.first_task_scheduled
     record_signal(t, signal)
     if not waiting:
@@ -233,7 +232,7 @@ def terminate(
 ) -> None:
     """End the run at once, whatever it is doing."""
     require_running(t)
-    fail_started_task(t)
+    workflow_task.interrupt(t)
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
     a = event.workflow_execution_terminated_event_attributes
     a.reason, a.identity = reason, identity
@@ -242,14 +241,6 @@ def terminate(
     event.links.extend(links)
     t.record(event)
     t.visibility = True
-
-
-def fail_started_task(t: Transition) -> None:
-    """The run is ended from outside while a worker has its task."""
-    task = t.workflow_task
-    if task is not None and task.started_ns:
-        workflow_task.fail(t, cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND)
-    t.flush_buffer()
 
 
 def first_task(t: Transition) -> None:

@@ -20,7 +20,13 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
-from perdure.engine.apply import clear_stickiness, fail_workflow_task, put_workflow_task, start_workflow_task
+from perdure.engine.apply import (
+    after_failure,
+    clear_stickiness,
+    fail_workflow_task,
+    put_workflow_task,
+    start_workflow_task,
+)
 from perdure.engine.execution import Core, Kind, WorkflowTask
 from perdure.engine.times import NS, set_duration, set_time
 from perdure.engine.transition import Transition
@@ -99,9 +105,7 @@ def start(t: Transition, *, request_id: str, identity: str, sticky: bool) -> Wor
         clear_stickiness(t)
     task = t.items(Kind.WORKFLOW_TASK).edit("")
     if task.attempt > 1 and task.scheduled_event_id != core.next_event_id:
-        _write_scheduled(t, task)
-        task = t.items(Kind.WORKFLOW_TASK).edit("")
-        task.attempt = core.workflow_task_attempt = 1
+        task = _write_anew(t, task)
     reasons = _suggest_continue_as_new(t)
     if task.attempt == 1:
         event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_STARTED)
@@ -137,18 +141,26 @@ def _suggest_continue_as_new(t: Transition) -> list[SuggestContinueAsNewReason.V
     return reasons
 
 
+def _write_anew(t: Transition, task: WorkflowTask) -> WorkflowTask:
+    """Events took the ids that were meant for an unwritten task: it becomes a written first attempt."""
+    t.core.workflow_task_attempt = 1
+    event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
+    _fill_scheduled(event, t.core, task.timeout_ns, 1)
+    t.record(event)
+    written: WorkflowTask = t.items(Kind.WORKFLOW_TASK).edit("")
+    written.original_scheduled_ns = task.original_scheduled_ns
+    return written
+
+
 def _write_scheduled(t: Transition, task: WorkflowTask) -> HistoryEvent:
     """Write the Scheduled event of an unwritten task, at the time when it was scheduled."""
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, task.scheduled_ns)
     _fill_scheduled(event, t.core, task.timeout_ns, task.attempt)
-    before = (task.due_ns, task.original_scheduled_ns)
-    t.record(event)
-    written = t.items(Kind.WORKFLOW_TASK).edit("")
-    written.due_ns, written.original_scheduled_ns = before
-    return event
+    return t.record(event)
 
 
 def _write_started(t: Transition, task: WorkflowTask, scheduled_event_id: int, identity: str) -> HistoryEvent:
+    """Write the Started event of an unwritten task. `identity`: of the worker that answers."""
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_STARTED, task.started_ns)
     _fill_started(event, task, identity)
     event.workflow_task_started_event_attributes.scheduled_event_id = scheduled_event_id
@@ -208,6 +220,8 @@ def matches(t: Transition, *, scheduled_event_id: int, started_event_id: int, st
 
 
 NOT_FOUND = "Workflow task not found."
+HISTORY_SERVICE = "history-service"
+"""The identity under which the server itself acts."""
 
 
 def fail(
@@ -226,6 +240,7 @@ def fail(
         raise NotFound(NOT_FOUND)
     if task.attempt > 1:
         fail_workflow_task(t, increment=True)
+        after_failure(t, cause)
         return
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_FAILED)
     a = event.workflow_task_failed_event_attributes
@@ -285,6 +300,14 @@ def reset_stickiness(t: Transition) -> None:
 
 def force_close(t: Transition) -> None:
     """Too much has been buffered behind the started task: give it up, so that the buffer can be flushed."""
-    fail(t, cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND)
-    t.flush_buffer()
+    interrupt(t)
     ensure(t)
+
+
+def interrupt(t: Transition) -> None:
+    """The server itself takes the started task back, if there is one. Afterwards nothing is buffered."""
+    task = t.workflow_task
+    if task is not None and task.started_ns:
+        cause = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND
+        fail(t, cause=cause, identity=HISTORY_SERVICE)
+    t.flush_buffer()
