@@ -1,4 +1,4 @@
-"""Conversations with the engine: a clock that is moved by hand, ids in a row, one run at a time, the whole history kept.
+"""Conversations with the engine: a clock that is moved by hand, ids in a row, one run at a time, history kept.
 
 A test says what clients, workers and time do, and then what the history must be:
 
@@ -45,6 +45,7 @@ from perdure.errors import NamespaceNotFound, NotFound, PerdureError
 S = 1_000_000_000
 START_NS = 1_700_000_000 * S
 WORKER = "worker"
+BUG = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
 
 
 @dataclass(frozen=True)
@@ -252,12 +253,9 @@ class Conversation:
         self.poll(sticky=bool(self.execution.core.sticky_queue))
         return self.complete(*commands, **fields)
 
-    def fail(
-        self, cause: int = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
-    ) -> None:
-        self.tell(
-            inputs.FailWorkflowTask(*token(self.task), cause=cause, failure=Failure(message="bug"), identity=WORKER)
-        )
+    def fail(self, cause: int = BUG) -> None:
+        failure = Failure(message="bug")
+        self.tell(inputs.FailWorkflowTask(*token(self.task), cause=cause, failure=failure, identity=WORKER))
 
     # Being the worker of an activity, by the id that the workflow gave it.
 
@@ -373,7 +371,7 @@ NO_RETRY = RetryPolicy(maximum_attempts=1)
 
 
 def schedule_activity(activity_id: str, retry: RetryPolicy | None = NO_RETRY, **timeouts_s: Any) -> Command:
-    """`timeouts_s`: `start_to_close`, `schedule_to_close`, `schedule_to_start`, `heartbeat`; other fields as they are."""
+    """`timeouts_s`: `start_to_close`, `schedule_to_close`, `schedule_to_start`, `heartbeat`; others as they are."""
     names = ("start_to_close", "schedule_to_close", "schedule_to_start", "heartbeat")
     if not any(name in timeouts_s for name in names[:2]):
         timeouts_s["start_to_close"] = 60

@@ -62,8 +62,13 @@ activities = st.builds(
 )
 NULL = Payload(metadata={"encoding": b"binary/null"})
 closing = st.sampled_from(
-    [d.complete_workflow(), d.fail_workflow(), d.cancel_workflow(), d.continue_as_new()]
-    + [d.continue_as_new(initiator=2, backoff_start_interval=d.duration(3))]
+    [
+        d.complete_workflow(),
+        d.fail_workflow(),
+        d.cancel_workflow(),
+        d.continue_as_new(),
+        d.continue_as_new(initiator=2, backoff_start_interval=d.duration(3)),
+    ]
 )
 ordinary = st.one_of(
     activities,

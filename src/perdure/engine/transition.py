@@ -152,7 +152,8 @@ class State:
 
     @property
     def workflow_task(self) -> WorkflowTask | None:
-        return self.items(Kind.WORKFLOW_TASK).get("")
+        task: WorkflowTask | None = self.items(Kind.WORKFLOW_TASK).get("")
+        return task
 
     def changes(self) -> Iterator[tuple[Kind, Key, Any]]:
         for kind, overlay in self._overlays.items():
