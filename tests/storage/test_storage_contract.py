@@ -68,6 +68,19 @@ async def test_history_stops_behind_the_batch_that_reaches_a_limit(storage: Stor
     assert await storage.history(1, limit_bytes=200, reverse=True) == batches[:2:-1]
 
 
+async def test_closed_runs_come_in_the_order_of_their_ends_and_in_pages(storage: Storage, commit: Commits) -> None:
+    ends = {1: 30, 2: None, 3: 10, 4: 20, 5: 10}
+    await commit(*(born(key, visibility=listed(key, close_time=end)) for key, end in ends.items()))
+    ordered = await storage.closed(NAMESPACE, None, 10)
+    assert [(run.close_ns, run.run_key) for run in ordered] == [(10, 3), (10, 5), (20, 4), (30, 1)]
+    assert await storage.closed(NAMESPACE, None, 2) == ordered[:2]
+    assert await storage.closed(NAMESPACE, ordered[0], 2) == ordered[1:3]
+    assert await storage.closed(NAMESPACE, ordered[3], 2) == []
+    assert await storage.closed("other", None, 10) == []
+    await commit(RunChange(3, delete=True))
+    assert await storage.closed(NAMESPACE, None, 10) == ordered[1:]
+
+
 async def test_deadlines_come_in_order_and_in_pages(storage: Storage, commit: Commits) -> None:
     rows = {(kind, key): PendingRow(due, None, 0, b"") for due, kind, key in [(30, 1, "a"), (10, 2, "b"), (10, 1, "c")]}
     await commit(born(1, pending=rows), born(2, pending={(1, "x"): PendingRow(10, None, 0, b"")}))

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from google.protobuf.message import Message
 
 
 def with_history(response: Message, data: bytes) -> bytes:
     """The response, serialized, with `data` (a serialized `History`) in its field `history`."""
-    head = response.SerializeToString()
-    return b"".join((head, _tag(type(response), "history"), _varint(len(data)), data))
-
-
-@cache
-def _tag(message: type[Message], field: str) -> bytes:
-    """What stands before a field that holds a message."""
-    return _varint((message.DESCRIPTOR.fields_by_name[field].number << 3) | 2)
+    tag = (response.DESCRIPTOR.fields_by_name["history"].number << 3) | 2
+    return b"".join((response.SerializeToString(), _varint(tag), _varint(len(data)), data))
 
 
 def _varint(value: int) -> bytes:

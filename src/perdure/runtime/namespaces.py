@@ -89,6 +89,8 @@ class Namespaces:
         self._by_id: dict[str, Namespace] = {}
         self._by_name: dict[str, Namespace] = {}
         self.rules = SearchAttributeRules(self, config)
+        self.changed: Callable[[], None] = lambda: None
+        """Called when a namespace is added, changed or removed."""
 
     @classmethod
     async def load(cls, storage: Storage, config: Dynamic) -> Namespaces:
@@ -101,6 +103,7 @@ class Namespaces:
         self._drop(namespace.id)
         self._by_id[namespace.id] = namespace
         self._by_name[namespace.name] = namespace
+        self.changed()
 
     def _drop(self, namespace_id: str) -> None:
         old = self._by_id.pop(namespace_id, None)

@@ -15,7 +15,7 @@ from perdure.engine import inputs
 from perdure.engine.commands import HISTORY_SERVICE
 from perdure.errors import PerdureError
 from perdure.runtime.executor import Executor
-from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
+from perdure.runtime.follow_ups import owes
 from perdure.runtime.run import Run
 
 log = logging.getLogger(__name__)
@@ -78,24 +78,19 @@ class Reclaimer:
         for run_key, _ in rows:
             run = await executor.by_key(run_key)
             if run is not None and not run.deleted:
-                changed += self._take_away(run)
+                changed += await self._take_away(run)
         await executor.flushed()
         return len(rows), changed
 
-    def _take_away(self, run: Run) -> bool:
+    async def _take_away(self, run: Run) -> bool:
         executor = self._executor
         if run.execution.running:
             executor.apply(run, inputs.TerminateWorkflow(reason=REASON, identity=HISTORY_SERVICE))
             return True
-        if self._owes(run) and executor.now_ns() < run.core.close_ns + PATIENCE_NS:
+        if owes(run) and executor.now_ns() < run.core.close_ns + PATIENCE_NS:
             return False
-        executor.delete(run, current=True)
+        await executor.delete(run)
         return True
-
-    @staticmethod
-    def _owes(run: Run) -> bool:
-        pending = run.execution.pending
-        return any(item.due_ns is not None for kind in FOLLOW_UP_KINDS for item in pending[kind].values())
 
     async def _remove(self, namespace_id: str) -> None:
         executor = self._executor

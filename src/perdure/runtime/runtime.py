@@ -20,6 +20,7 @@ from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
 from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.reclaim import Reclaimer
+from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
 from perdure.storage.base import Storage
 
@@ -45,6 +46,7 @@ class Runtime:
         )
         self.reclaimer = Reclaimer(executor)
         self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
+        self.retention = Retention(executor, namespaces)
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
@@ -63,12 +65,14 @@ class Runtime:
         return cls(executor, namespaces)
 
     def start(self) -> None:
-        """Begin to act on deadlines, and go on with what a deletion left."""
+        """Begin to act on deadlines, to delete what was kept long enough, and go on with what a deletion left."""
         self.deadlines.start()
+        self.retention.start()
         self.reclaimer.start()
 
     async def stop(self) -> None:
         """Write what is open and close storage. Polls were answered before."""
+        await self.retention.stop()
         await self.deadlines.stop()
         await self.reclaimer.stop()
         await self.executor.close()

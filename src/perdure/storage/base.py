@@ -117,6 +117,14 @@ class ReadyItem(NamedTuple):
     key: str
 
 
+class ClosedRun(NamedTuple):
+    """A run that has ended; as a tuple it is the position of `Storage.closed` to go on from."""
+
+    close_ns: int
+    start_ns: int
+    run_key: int
+
+
 class HistoryBatch(NamedTuple):
     """Events written together: a serialized `temporal.api.history.v1.History`, so concatenated batches are one too."""
 
@@ -300,6 +308,9 @@ class Storage(Protocol):
     ) -> list[tuple[Any, int]]:
         """(group, number of runs); without `group_by_sql` one pair with the group None."""
 
+    async def closed(self, namespace_id: str, after: ClosedRun | None, limit: int) -> list[ClosedRun]:
+        """Runs of a namespace that have ended, the one that ended first first, from the one behind `after` on."""
+
     async def namespaces(self) -> list[NamespaceRow]:
         """All namespaces, by id."""
 
@@ -326,6 +337,7 @@ __all__ = [
     "MAX_RUN_KEY",
     "VISIBILITY_ORDER",
     "Batch",
+    "ClosedRun",
     "CommitFailed",
     "Done",
     "DueItem",

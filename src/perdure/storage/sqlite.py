@@ -28,6 +28,7 @@ from perdure.storage.base import (
     MAX_EVENT_ID,
     VISIBILITY_ORDER,
     Batch,
+    ClosedRun,
     CommitFailed,
     Done,
     DueItem,
@@ -213,6 +214,9 @@ class SqliteStorage:
         tail = f" GROUP BY {group} ORDER BY {group}" if group_by_sql else ""
         sql = f"SELECT {group}, count(*) FROM visibility WHERE {_condition(where_sql)}{tail}"
         return [(value, number) for value, number in await self._listing(sql, (namespace_id, *params))]
+
+    async def closed(self, namespace_id: str, after: ClosedRun | None, limit: int) -> list[ClosedRun]:
+        return [ClosedRun(*row) for row in self._all("closed", namespace_id, *(after or (-1, -1, -1)), limit)]
 
     async def namespaces(self) -> list[NamespaceRow]:
         return [NamespaceRow(*row) for row in self._all("namespaces")]

@@ -25,7 +25,7 @@ from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
 from perdure.runtime import history
-from perdure.runtime.executor import WORKFLOW_NOT_FOUND
+from perdure.runtime.executor import RUN_NOT_FOUND
 from perdure.runtime.namespaces import Namespace
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
@@ -89,6 +89,8 @@ class Histories:
         if not running:
             end = core.next_event_id
             page = await history.read(self._executor, run, end - 1, end, 1)
+            if not page.batches:
+                raise _gone(run)
             return self._with_batches(response, [page.data])
         if wait:
             response.next_page_token = tokens.encode(tokens.HistoryToken(core.run_id, core.next_event_id))
@@ -163,7 +165,7 @@ class Histories:
                 stop()
                 timer.cancel()
         if run.deleted:
-            raise NotFound(WORKFLOW_NOT_FOUND.format(run.core.workflow_id))
+            raise _gone(run)
 
     def _patience_s(self, call: Call) -> float:
         config = self._runtime.config
@@ -171,6 +173,10 @@ class Histories:
         if call.timeout_s is not None:
             patience_s = min(patience_s, max(0.0, call.timeout_s - config.long_poll_buffer_s))
         return patience_s
+
+
+def _gone(run: Run) -> NotFound:
+    return NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueResponse,
     ListTaskQueuePartitionsRequest,
     ListTaskQueuePartitionsResponse,
+    PollActivityTaskQueueRequest,
 )
 
 from perdure.engine.checks import values
@@ -135,7 +136,8 @@ def _poller_info(poller: Poller) -> PollerInfo:
     request = poller.details
     info = PollerInfo(identity=poller.identity, rate_per_second=DEFAULT_RATE_PER_SECOND)
     set_time(info.last_access_time, poller.last_access_ns)
-    if request.task_queue_metadata.HasField("max_tasks_per_second"):
+    limited = isinstance(request, PollActivityTaskQueueRequest)
+    if limited and request.task_queue_metadata.HasField("max_tasks_per_second"):
         info.rate_per_second = request.task_queue_metadata.max_tasks_per_second.value
     for name in ("worker_version_capabilities", "deployment_options"):
         if request.HasField(name):

@@ -122,6 +122,16 @@ WITH RECURSIVE names (name) AS (
 )
 SELECT name FROM names WHERE name IS NOT NULL
 
+-- The index on times, backwards; the constant stands for "open" there and sorts behind all times. The position is a
+-- range of the index only if its first part stands alone, too.
+-- name: closed
+SELECT coalesce(close_time, 9223372036854775807), start_time, run_key FROM visibility
+WHERE namespace_id = ?1
+AND coalesce(close_time, 9223372036854775807) >= ?2
+AND coalesce(close_time, 9223372036854775807) < 9223372036854775807
+AND (coalesce(close_time, 9223372036854775807), start_time, run_key) > (?2, ?3, ?4)
+ORDER BY coalesce(close_time, 9223372036854775807), start_time, run_key LIMIT ?5
+
 -- name: namespaces
 SELECT id, name, blob FROM namespaces ORDER BY id
 
