@@ -78,18 +78,18 @@ class Reclaimer:
         for run_key, _ in rows:
             run = await executor.by_key(run_key)
             if run is not None and not run.deleted:
-                changed += self._take_away(run)
+                changed += await self._take_away(run)
         await executor.flushed()
         return len(rows), changed
 
-    def _take_away(self, run: Run) -> bool:
+    async def _take_away(self, run: Run) -> bool:
         executor = self._executor
         if run.execution.running:
             executor.apply(run, inputs.TerminateWorkflow(reason=REASON, identity=HISTORY_SERVICE))
             return True
         if self._owes(run) and executor.now_ns() < run.core.close_ns + PATIENCE_NS:
             return False
-        executor.delete(run, current=True)
+        await executor.delete(run)
         return True
 
     @staticmethod
