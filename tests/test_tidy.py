@@ -16,7 +16,6 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 MAX_LINES = 500
 LONGER = {
-    "src/perdure/engine/apply.py": "one function an event type, in one table",
     "tests/conformance/scenarios/activity.py": "one scenario after the other",
     "tests/rpc/test_validate.py": "tables of requests and their errors",
 }

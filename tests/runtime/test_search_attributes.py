@@ -210,6 +210,18 @@ async def test_an_attribute_can_be_used_right_after_it_was_added(client: Client)
         assert await client.found(f"A{number} = 'x'", "n") == [f"w{number}"]
 
 
+async def test_a_list_of_one_value_is_listed_as_the_value(client: Client):
+    await client.start("w", MyInt=value([3]), MyDatetime=value(["2024-01-01T00:00:00Z"]), MyKeywordList=value(["a"]))
+    assert shown((await client.started_event("w")).search_attributes)["MyInt"] == ("Int", [3])
+    query = "MyInt = 3 AND MyDatetime = '2024-01-01T00:00:00Z' AND MyKeywordList = 'a'"
+    listed = await client.w.ListWorkflowExecutions(ListWorkflowExecutionsRequest(namespace="default", query=query))
+    assert shown(listed.executions[0].search_attributes) == {
+        "MyInt": ("Int", 3),
+        "MyDatetime": ("Datetime", "2024-01-01T00:00:00Z"),
+        "MyKeywordList": ("KeywordList", ["a"]),
+    }
+
+
 async def test_null_sets_nothing(client: Client):
     await client.start(
         "w", MyInt=value(None), MyKeywordList=value([]), MyBool=Payload(metadata={"encoding": b"binary/null"})

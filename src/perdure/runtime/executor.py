@@ -1,7 +1,7 @@
 """The executor: the one place that changes runs.
 
-A request finds its run (in memory or storage), the engine decides, and the decision joins the open batch, all without an
-await between the decision and the batch. The batch goes to storage when the writer is free, so that under load many
+A request finds its run (in memory or storage), the engine decides, and the decision joins the open batch, all without
+an await between the decision and the batch. The batch goes to storage when the writer is free, so that under load many
 requests share one sync. Replies, tasks and deadlines leave when their batch is durable: persist, then publish.
 
 What is in memory is a cache of what is durable, with two exceptions: a run with changes on their way to storage, and a
@@ -39,6 +39,10 @@ Publish = Callable[[Run, Decision], None]
 WORKFLOW_NOT_FOUND = "workflow not found for ID: {}"
 RUN_NOT_FOUND = 'workflow execution not found for workflow ID "{}" and run ID "{}"'
 LOST = "The change could not be stored; please retry."
+
+
+MAX_FORGOTTEN_AT_ONCE = 16
+"""Runs that memory may give up for each one that it takes in."""
 
 
 class _Group:
@@ -170,18 +174,21 @@ class Executor:
     def _remember(self, run: Run) -> None:
         self._runs[run.run_key] = run
         self._cached_bytes += run.size_bytes
-        self._shrink()
+        self._shrink(run)
 
-    def _shrink(self) -> None:
-        """Forget the runs used longest ago, except those that storage does not have as they are."""
-        if self._cached_bytes <= self._cache_bytes:
-            return
-        for run_key in list(self._runs):
-            if self._cached_bytes <= self._cache_bytes:
+    def _shrink(self, newest: Run) -> None:
+        """Forget the runs used longest ago, except those that storage does not have as they are.
+
+        It looks at a few runs at a time: those that have to stay are met again only after all others.
+        """
+        for _ in range(MAX_FORGOTTEN_AT_ONCE):
+            oldest = next(iter(self._runs.values()))
+            if self._cached_bytes <= self._cache_bytes or oldest is newest:
                 return
-            run = self._runs[run_key]
-            if run.group <= self._durable and run.unwritten is None and not run.pinned:
-                self.forget(run)
+            if oldest.group <= self._durable and oldest.unwritten is None and not oldest.pinned:
+                self.forget(oldest)
+            else:
+                self._runs.move_to_end(oldest.run_key)
 
     def forget(self, run: Run) -> None:
         """Drop a run from memory."""
@@ -201,7 +208,7 @@ class Executor:
         """
         if run.deleted:
             raise NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
-        if run.lost:
+        if run.lost or self._runs.get(run.run_key) is not run:
             raise Unavailable(LOST)
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from temporalio.api.common.v1 import SearchAttributes
 
@@ -57,6 +58,7 @@ def load(stored: StoredRun) -> Execution:
 def visibility_row(core: Core) -> VisibilityRow:
     """What listings show of a run."""
     closed = core.close_ns > 0
+    search_attributes, attributes = _listed(core.search_attributes)
     return VisibilityRow(
         namespace_id=core.namespace_id,
         workflow_id=core.workflow_id,
@@ -75,14 +77,24 @@ def visibility_row(core: Core) -> VisibilityRow:
         state_transition_count=core.state_transition_count if closed else None,
         parent_workflow_id=core.parent_workflow_id or None,
         parent_run_id=core.parent_run_id or None,
-        search_attributes=_plain(core.search_attributes),
+        search_attributes=search_attributes,
         memo=core.memo or None,
-        attributes=core.search_attributes or None,
+        attributes=attributes,
     )
 
 
-def _plain(serialized: bytes) -> str | None:
+def _listed(serialized: bytes) -> tuple[str | None, bytes | None]:
+    """Search attributes as queries find them, in JSON, and as listings show them."""
     if not serialized:
-        return None
-    values = schema.plain_values(SearchAttributes.FromString(serialized))
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False) if values else None
+        return None, None
+    attributes = SearchAttributes.FromString(serialized)
+    values = schema.plain_values(attributes)
+    for name, value in values.items():
+        payload = attributes.indexed_fields[name]
+        if payload.data.startswith(b"["):  # a list of one value is shown as the value
+            payload.data = _json(value if isinstance(value, list) else json.loads(payload.data)[0]).encode()
+    return _json(values) if values else None, attributes.SerializeToString() or None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
