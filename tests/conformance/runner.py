@@ -18,7 +18,7 @@ from tests.conformance.normalise import record
 
 GOLDEN = Path(__file__).parent / "golden"
 AT_ONCE = 8
-# Families with megabytes in their requests, which would hold up the others' deadlines: theirs run one by one, at the end.
+# Scenarios with megabytes in their requests, which would hold up the deadlines of others: they run one by one.
 HEAVY = ("limits/", "history/l", "buffering/two_megabytes", "search_attributes/too_")
 SCENARIO_TIMEOUT_S = 60
 Scenario = Callable[[Driver], Awaitable[None]]
