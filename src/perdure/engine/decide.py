@@ -152,7 +152,7 @@ def _terminate(t: Transition, i: inputs.TerminateWorkflow) -> None:
 
 def _delete(t: Transition, i: inputs.DeleteWorkflow) -> None:
     if t.running:
-        workflow.terminate(t, reason="Delete workflow execution", identity=commands.HISTORY_SERVICE)
+        workflow.terminate(t, reason="Delete workflow execution", identity=workflow_task.HISTORY_SERVICE)
     t.items(Kind.DELETION).put("", Deletion(due_ns=t.now_ns))
 
 

@@ -7,8 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from perdure.errors import InvalidArgument
-
-DESERIALIZING_TOKEN = "error deserializing task token"
+from perdure.rpc.validate.common import DESERIALIZING_TOKEN
 
 
 class WorkflowTaskToken(msgspec.Struct, array_like=True, tag="w", tag_field="t"):

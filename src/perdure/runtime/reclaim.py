@@ -12,7 +12,7 @@ import logging
 
 from perdure.clock import SECOND_NS
 from perdure.engine import inputs
-from perdure.engine.commands import HISTORY_SERVICE
+from perdure.engine.machines.workflow_task import HISTORY_SERVICE
 from perdure.errors import PerdureError
 from perdure.runtime.executor import Executor
 from perdure.runtime.follow_ups import owes

@@ -144,7 +144,7 @@ _SHARED_WITH_REQUEST = (
 def _fill_attributes(a, request: StartWorkflowExecutionRequest) -> None:  # type: ignore[no-untyped-def]
     """Memo and search attributes."""
     for name in ("memo", "search_attributes"):
-        if request.HasField(name):  # type: ignore[arg-type]
+        if request.HasField(name):
             getattr(a, name).CopyFrom(getattr(request, name))
     drop_nulls(a)
 
