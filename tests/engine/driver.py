@@ -26,7 +26,15 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.command.v1 import Command
-from temporalio.api.common.v1 import Payload, Payloads, RetryPolicy, WorkflowType
+from temporalio.api.common.v1 import (
+    Memo,
+    Payload,
+    Payloads,
+    RetryPolicy,
+    SearchAttributes,
+    WorkflowExecution,
+    WorkflowType,
+)
 from temporalio.api.enums.v1 import CommandType, EventType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import History, HistoryEvent
@@ -404,6 +412,23 @@ def start_child(workflow_id: str, **fields: Any) -> Command:
         task_queue=TaskQueue(name="q"),
         **fields,
     )
+
+
+def signal_other(workflow_id: str) -> Command:
+    execution = WorkflowExecution(workflow_id=workflow_id)
+    return command("SIGNAL_EXTERNAL_WORKFLOW_EXECUTION", signal_name="hello", execution=execution)
+
+
+def cancel_other(workflow_id: str) -> Command:
+    return command("REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION", workflow_id=workflow_id)
+
+
+def upsert(fields: dict[str, Payload]) -> Command:
+    return command("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES", search_attributes=SearchAttributes(indexed_fields=fields))
+
+
+def modify(fields: dict[str, Payload]) -> Command:
+    return command("MODIFY_WORKFLOW_PROPERTIES", upserted_memo=Memo(fields=fields))
 
 
 def complete_workflow(result: str = "ok") -> Command:

@@ -517,3 +517,6 @@ _HANDLERS: dict[int, tuple[str, _Handler]] = {
     EventType.Value(f"EVENT_TYPE_{name}"): (f"{name.lower()}_event_attributes", handler)
     for name, handler in _BY_NAME.items()
 }
+
+APPLIED = frozenset(_HANDLERS)
+"""The types of events that there are."""
