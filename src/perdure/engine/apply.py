@@ -6,6 +6,7 @@ stickiness, ...) is changed by the machines and listed in `perdure.engine.rebuil
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,11 @@ def _closed(status: int) -> Callable[[State, HistoryEvent, Any], None]:
         core.new_run_id = getattr(a, "new_execution_run_id", "")
         for kind in _GONE_AT_CLOSE:
             state.items(kind).clear()
+        for kind in _STAND_STILL_AT_CLOSE:
+            items = state.items(kind)
+            for key in list(items):
+                item = items.edit(key)
+                item.due_ns = item.queue = None
         _leave_children(state)
         if core.parent_workflow_id and not core.new_run_id:
             report = FollowUp(close_event=event.SerializeToString(), due_ns=core.close_ns)
@@ -125,9 +131,10 @@ def _closed(status: int) -> Callable[[State, HistoryEvent, Any], None]:
     return close
 
 
+_STAND_STILL_AT_CLOSE = (Kind.WORKFLOW_TASK, Kind.ACTIVITY)
+"""What was under way stays visible in descriptions of the closed run, but nothing happens to it any more."""
+
 _GONE_AT_CLOSE = (
-    Kind.WORKFLOW_TASK,
-    Kind.ACTIVITY,
     Kind.TIMER,
     Kind.EXTERNAL_SIGNAL,
     Kind.EXTERNAL_CANCEL,
@@ -142,11 +149,9 @@ def _leave_children(state: State) -> None:
     """A started child is owed its close policy. One that has not been started never will be."""
     children = state.items(Kind.CHILD)
     for key in list(children):
-        child = children.get(key)
-        if child.started and child.parent_close_policy != ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON:
-            children.edit(key).due_ns = state.core.close_ns
-        else:
-            children.remove(key)
+        child = children.edit(key)
+        abandoned = child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_ABANDON
+        child.due_ns = state.core.close_ns if child.started and not abandoned else None
 
 
 def _task_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
@@ -227,15 +232,35 @@ def _task_completed(state: State, event: HistoryEvent, a: Any) -> None:
     if a.sdk_metadata.sdk_version:
         core.sdk_version = a.sdk_metadata.sdk_version
     _add_reset_point(state, event, a)
+    _add_build_id(state, a)
     state.items(Kind.WORKFLOW_TASK).remove("")
+
+
+def _add_build_id(state: State, a: Any) -> None:
+    """Keep the list of builds that have worked on the run; one that names none counts as "unversioned"."""
+    build_id = a.worker_version.build_id
+    value = f"unversioned:{build_id}" if build_id else "unversioned"
+    attributes = SearchAttributes.FromString(state.core.search_attributes)
+    payload = attributes.indexed_fields[BUILD_IDS]
+    values = json.loads(payload.data) if payload.data else []
+    if value in values:
+        return
+    payload.metadata["encoding"], payload.metadata["type"] = b"json/plain", b"KeywordList"
+    payload.data = json.dumps([*values, value], separators=(",", ":")).encode()
+    state.core.search_attributes = attributes.SerializeToString()
+
+
+BUILD_IDS = "BuildIds"
+
+
+MAX_RESET_POINTS = 20
+"""The oldest are forgotten (`history.historyMaxAutoResetPoints`)."""
 
 
 def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
     """Remember the first task that each build completed: the places a bad deployment can be reset to."""
     checksum = a.binary_checksum
     build_id = a.worker_version.build_id
-    if not checksum and not build_id:
-        return
     points = ResetPoints.FromString(state.core.reset_points)
     if any(p.binary_checksum == checksum and p.build_id == build_id for p in points.points):
         return
@@ -247,6 +272,7 @@ def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
         resettable=not (len(state.items(Kind.CHILD)) or len(state.items(Kind.EXTERNAL_CANCEL))),
     )
     point.create_time.CopyFrom(event.event_time)
+    del points.points[:-MAX_RESET_POINTS]
     state.core.reset_points = points.SerializeToString()
 
 
@@ -377,7 +403,7 @@ def _child_initiated(state: State, event: HistoryEvent, a: Any) -> None:
         workflow_id=a.workflow_id,
         workflow_type=a.workflow_type.name,
         parent_close_policy=a.parent_close_policy,
-        create_request_id=f"{state.core.run_id}:{event.event_id}",
+        create_request_id=f"{state.core.run_id}:{event.event_id}:0",
         initiated=event.SerializeToString(),
         due_ns=get_time(event.event_time),
     )

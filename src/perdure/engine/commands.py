@@ -112,7 +112,9 @@ def _record_completed(t: Transition, request: RespondWorkflowTaskCompletedReques
     copy_present(request, a, ("sdk_metadata", "metering_metadata"))
     if request.HasField("worker_version_stamp"):
         a.worker_version.CopyFrom(request.worker_version_stamp)
+    known = t.core.search_attributes
     t.record(event)
+    t.visibility = t.visibility or t.core.search_attributes != known
     return event.event_id
 
 
@@ -163,7 +165,7 @@ def _start_inline(t: Transition, request: RespondWorkflowTaskCompletedRequest) -
 
 
 def _fail(t: Transition, bad: BadCommand, request: RespondWorkflowTaskCompletedRequest) -> None:
-    failure = Failure(message=bad.message, source="Server")
+    failure = Failure(message=bad.message)
     failure.server_failure_info.SetInParent()
     workflow_task.fail(
         t,

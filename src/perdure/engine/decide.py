@@ -193,7 +193,10 @@ def _external_canceled(t: Transition, i: inputs.ExternalCanceled) -> None:
 
 
 def _settled(t: Transition, i: inputs.Settled) -> None:
-    t.items(i.kind).remove(i.key)
+    if i.kind == Kind.CHILD:
+        t.items(i.kind).edit(i.key).due_ns = None
+    else:
+        t.items(i.kind).remove(i.key)
 
 
 def _attach(t: Transition, i: inputs.AttachRequest) -> None:

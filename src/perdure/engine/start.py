@@ -93,5 +93,8 @@ def _slow_down(what: str, current: Core, now_ns: int, config: Dynamic) -> None:
 
 def already_started(message: str, current: Core) -> WorkflowExecutionAlreadyStarted:
     return WorkflowExecutionAlreadyStarted(
-        message.format(current.workflow_id, current.run_id), current.start_request_id, current.run_id
+        message.format(current.workflow_id, current.run_id),
+        current.start_request_id,
+        current.run_id,
+        current.first_run_id,
     )

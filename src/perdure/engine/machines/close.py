@@ -11,6 +11,7 @@ from temporalio.api.common.v1 import Payloads, RetryPolicy, WorkflowExecution
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, EventType, RetryState, TaskQueueKind, TimeoutType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
+from temporalio.api.workflow.v1 import ResetPoints
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.engine.cron import next_backoff
@@ -20,7 +21,7 @@ from perdure.engine.machines.workflow import Parent, StartOptions
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
 from perdure.engine.retry import workflow_retry
-from perdure.engine.times import NS, get_duration, set_duration
+from perdure.engine.times import NS, get_duration, set_duration, set_time
 from perdure.engine.transition import Transition
 
 E = EventType
@@ -107,7 +108,7 @@ def continue_as_new(
     a = event.workflow_execution_continued_as_new_event_attributes
     a.workflow_task_completed_event_id = completed_event_id
     a.new_execution_run_id = new_run_id
-    a.initiator = initiator
+    a.initiator = command.initiator
     copy_present(command, a, _SHARED_MESSAGES)
     drop_nulls(a)
     started = _started(t)
@@ -235,6 +236,15 @@ _SHARED_WITH_NEXT_RUN = (
 )
 
 
+def _expiring(t: Transition) -> bytes:
+    """The reset points for the next run; those of this one can be used as long as it is kept."""
+    points = ResetPoints.FromString(t.core.reset_points)
+    for point in points.points:
+        if point.run_id == t.core.run_id:
+            set_time(point.expire_time, t.now_ns + t.env.namespace.retention_ns)
+    return points.SerializeToString()
+
+
 def _begin_next(t: Transition, request: StartWorkflowExecutionRequest, options: StartOptions) -> None:
     core = t.core
     if core.execution_timeout_ns:
@@ -243,7 +253,7 @@ def _begin_next(t: Transition, request: StartWorkflowExecutionRequest, options: 
     options.first_run_id = core.first_run_id
     options.continued_run_id = core.run_id
     options.execution_expiration_ns = core.execution_expiration_ns
-    options.reset_points = core.reset_points
+    options.reset_points = _expiring(t)
     if core.parent_workflow_id:
         options.parent = Parent(
             namespace=core.parent_namespace,

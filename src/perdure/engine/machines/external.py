@@ -31,7 +31,7 @@ def initiate_signal(
 ) -> None:
     event = t.event(E.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED)
     a = event.signal_external_workflow_execution_initiated_event_attributes
-    a.namespace, a.namespace_id = target.name, target.id
+    a.namespace, a.namespace_id = command.namespace, target.id
     a.workflow_task_completed_event_id = completed_event_id
     a.workflow_execution.CopyFrom(command.execution)
     a.signal_name, a.control = command.signal_name, command.control
@@ -59,7 +59,7 @@ def initiate_cancel(
 ) -> None:
     event = t.event(E.EVENT_TYPE_REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED)
     a = event.request_cancel_external_workflow_execution_initiated_event_attributes
-    a.namespace, a.namespace_id = target.name, target.id
+    a.namespace, a.namespace_id = command.namespace, target.id
     a.workflow_task_completed_event_id = completed_event_id
     a.workflow_execution.workflow_id = command.workflow_id
     a.workflow_execution.run_id = command.run_id
@@ -90,13 +90,12 @@ def _end(
     source = getattr(initiated, initiated.WhichOneof("attributes"))
     event = t.event(event_type)
     a = getattr(event, EventType.Name(event_type).removeprefix("EVENT_TYPE_").lower() + "_event_attributes")
-    a.namespace, a.namespace_id = item.namespace, item.namespace_id
+    a.namespace, a.namespace_id = item.namespace or t.env.namespace.name, item.namespace_id
     a.workflow_execution.CopyFrom(source.workflow_execution)
     a.initiated_event_id = initiated_event_id
     if hasattr(a, "control"):
         a.control = source.control
     if cause is not None:
         a.cause = cause
-        a.workflow_task_completed_event_id = source.workflow_task_completed_event_id
     t.record(event)
     workflow_task.ensure(t)

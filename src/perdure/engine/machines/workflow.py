@@ -91,6 +91,8 @@ def begin(run_key: int, env: Environment, request: StartWorkflowExecutionRequest
         record_signal(t, options.signal)
     if not options.first_task_backoff_ns:
         workflow_task.schedule(t)
+        if options.eager:
+            workflow_task.start(t, request_id=request.request_id, identity=request.identity, sticky=False)
     return t
 
 

@@ -35,7 +35,6 @@ from perdure.runtime.runtime import Runtime
 RUNNING = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 STARTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
 EXECUTION_NOT_FOUND = "workflow execution not found"
-EAGER_REQUEST_ID = "request-from-eager-start"
 
 
 class Executions:
@@ -74,7 +73,7 @@ class Executions:
         )
         response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
         task = run.execution.pending_workflow_task
-        if self._is_eager(request) and task is not None and task.request_id == EAGER_REQUEST_ID:
+        if self._is_eager(request) and task is not None and task.request_id == request.request_id:
             data = await self._workflow_tasks.response(run, task, sticky=False)
             response.eager_workflow_task.MergeFromString(data)
         return response
@@ -123,14 +122,7 @@ class Executions:
         if outcome is Start.TERMINATE_CURRENT:
             assert current is not None
             before.append((current, termination_by_reuse(options.run_id)))
-        run = executor.start(namespace, request, options, before=before)
-        task = run.execution.pending_workflow_task
-        if eager and task is not None:
-            start = inputs.StartWorkflowTask(
-                task.scheduled_event_id, request_id=EAGER_REQUEST_ID, identity=request.identity, sticky=False
-            )
-            executor.apply(run, start)
-        return run
+        return executor.start(namespace, request, options, before=before)
 
     def _repeated(self, namespace: Namespace, run: Run, request_id: str) -> StartWorkflowExecutionResponse:
         """The same request came again: the same answer."""
@@ -176,8 +168,7 @@ class Executions:
         self._executor.apply(run, inputs.SignalWorkflow(_signal(request)))
         await self._executor.settled(run)
         response = SignalWorkflowExecutionResponse()
-        if request.request_id:
-            response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
+        response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
         return response
 
     async def signal_with_start_workflow_execution(
@@ -208,7 +199,10 @@ class Executions:
     def _signaled(
         namespace: Namespace, run: Run, request_id: str, *, started: bool
     ) -> SignalWithStartWorkflowExecutionResponse:
-        response = SignalWithStartWorkflowExecutionResponse(run_id=run.core.run_id, started=started)
+        core = run.core
+        response = SignalWithStartWorkflowExecutionResponse(
+            run_id=core.run_id, started=started, first_execution_run_id=core.first_run_id
+        )
         response.signal_link.CopyFrom(_request_link(namespace, run.core, request_id, _SIGNALED))
         return response
 
