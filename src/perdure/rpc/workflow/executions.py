@@ -176,8 +176,7 @@ class Executions:
         self._executor.apply(run, inputs.SignalWorkflow(_signal(request)))
         await self._executor.settled(run)
         response = SignalWorkflowExecutionResponse()
-        if request.request_id:
-            response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
+        response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
         return response
 
     async def signal_with_start_workflow_execution(
