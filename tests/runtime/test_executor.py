@@ -346,6 +346,19 @@ async def test_what_storage_does_not_have_yet_is_not_forgotten():
     await world.runtime.stop()
 
 
+async def test_what_is_on_its_way_to_storage_is_not_forgotten():
+    world = await World.open(cache_bytes=0)
+    world.storage.holds = True
+    starts = [asyncio.ensure_future(world.start(f"w{number}")) for number in range(40)]
+    await turns()
+    signals = [asyncio.ensure_future(world.signal(f"w{number}")) for number in range(40)]
+    await turns()
+    world.storage.release()
+    await within(asyncio.gather(*starts, *signals))
+    assert [(await world.current(f"w{number}")).core.signal_count for number in range(40)] == [1] * 40
+    await world.runtime.stop()
+
+
 # Anything, in any order, on storage that fails now and then.
 
 

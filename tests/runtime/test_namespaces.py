@@ -8,16 +8,20 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import ArchivalState, NamespaceState
+from temporalio.api.command.v1 import Command
+from temporalio.api.enums.v1 import ArchivalState, CommandType, EventType, NamespaceState
 from temporalio.api.namespace.v1 import BadBinaries, BadBinaryInfo, NamespaceConfig, UpdateNamespaceInfo
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest
 from temporalio.api.replication.v1 import ClusterReplicationConfig, NamespaceReplicationConfig
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DeprecateNamespaceRequest,
     DescribeNamespaceRequest,
     GetWorkflowExecutionHistoryRequest,
     ListNamespacesRequest,
+    PollWorkflowTaskQueueRequest,
     RegisterNamespaceRequest,
+    RespondWorkflowTaskCompletedRequest,
     UpdateNamespaceRequest,
 )
 from tests.runtime.client import DAY, Client, connected, eventually, refused
@@ -308,6 +312,36 @@ async def test_what_a_deleted_namespace_held_is_reclaimed():
             GetWorkflowExecutionHistoryRequest(namespace="default", execution={"workflow_id": "w", "run_id": kept})
         )
         assert history.history.events
+
+
+async def test_a_parent_elsewhere_learns_that_its_child_was_deleted_with_its_namespace():
+    async with connected(Server(dynamic_config={"system.enableCrossNamespaceCommands": True})) as client:
+        await client.register("n")
+        await client.start("parent")
+        command = Command(command_type=CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION)
+        a = command.start_child_workflow_execution_command_attributes
+        a.namespace, a.workflow_id, a.workflow_type.name, a.task_queue.name = "n", "child", "T", "q"
+        task = await client.w.PollWorkflowTaskQueue(
+            PollWorkflowTaskQueueRequest(namespace="default", task_queue=TaskQueue(name="q")), timeout=10
+        )
+        await client.w.RespondWorkflowTaskCompleted(
+            RespondWorkflowTaskCompletedRequest(namespace="default", task_token=task.task_token, commands=[command])
+        )
+
+        async def has(event_type: Any) -> bool:
+            history = await client.w.GetWorkflowExecutionHistory(
+                GetWorkflowExecutionHistoryRequest(namespace="default", execution={"workflow_id": "parent"})
+            )
+            return event_type in [event.event_type for event in history.history.events]
+
+        await eventually(lambda: has(EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED))
+        await client.o.DeleteNamespace(deletion(namespace="n"))
+        await eventually(lambda: has(EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED))
+
+        async def gone() -> bool:
+            return await client.names(deleted=True) == ["default"]
+
+        await eventually(gone)
 
 
 async def test_a_deleted_namespace_stays_until_its_delay_is_over(tmp_path: Path):

@@ -44,7 +44,11 @@ def _refused(feature: str, names: str, refusal: str) -> dict[str, Coverage]:
 
 
 TABLE: dict[str, Coverage] = {
-    **_all("namespaces", "RegisterNamespace DescribeNamespace ListNamespaces UpdateNamespace DeprecateNamespace"),
+    **_all("namespaces", "RegisterNamespace DescribeNamespace ListNamespaces DeprecateNamespace"),
+    "UpdateNamespace": Coverage(
+        "namespaces",
+        note="Bad binaries, archival and replication change nothing; aliases of search attributes are refused.",
+    ),
     **_all("namespaces", "DeleteNamespace"),
     **_all("system calls", "GetSystemInfo GetClusterInfo"),
     "ListClusters": Coverage("remote clusters", note="There is one cluster: this server."),
@@ -71,7 +75,8 @@ TABLE: dict[str, Coverage] = {
     "ListArchivedWorkflowExecutions": Coverage(
         "archives", note="There is no archive, which is answered as a real server without one does."
     ),
-    **_all("search attributes", "AddSearchAttributes RemoveSearchAttributes ListSearchAttributes GetSearchAttributes"),
+    "AddSearchAttributes": Coverage("search attributes", note="Any number of each type."),
+    **_all("search attributes", "RemoveSearchAttributes ListSearchAttributes GetSearchAttributes"),
     **_all("workflow updates", "UpdateWorkflowExecution PollWorkflowExecutionUpdate ExecuteMultiOperation"),
     **_all("workflow resets", "ResetWorkflowExecution"),
     **_all("workflow options", "UpdateWorkflowExecutionOptions PauseWorkflowExecution UnpauseWorkflowExecution"),
