@@ -179,6 +179,7 @@ async def outlives_its_parent_and_completes(d: Driver) -> None:
 async def parent_continues_as_new(d: Driver) -> None:
     kid = await _born(d, parent_close_policy="ABANDON")
     await d.signal()
+    await asyncio.sleep(1)
     await d.step(continue_as_new())
     await d.complete(kid, succeed())
     await d.step(succeed())
@@ -213,6 +214,7 @@ def _parent_closes(policy: str, close: str) -> Callable[[Driver], Awaitable[None
             await d.terminate()
         else:
             await d.signal()
+            await asyncio.sleep(1 if close == "continue_as_new" else 0)
             commands = {"complete": succeed(), "fail": fail_workflow(), "continue_as_new": continue_as_new()}
             await d.step(commands[close])
         event = {"TERMINATE": "TERMINATED", "REQUEST_CANCEL": "CANCEL_REQUESTED"}.get(policy)
