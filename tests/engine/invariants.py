@@ -188,8 +188,10 @@ def _check_wakes(execution: Execution, events: list[HistoryEvent]) -> None:
 def _check_deadlines(execution: Execution) -> None:
     """What waits for time says until when; what waits for a worker says where."""
     if not execution.running:
-        for kind in (Kind.WORKFLOW_TASK, Kind.ACTIVITY, Kind.TIMER, Kind.LIFETIME, Kind.BUFFERED_EVENT):
+        for kind in (Kind.TIMER, Kind.LIFETIME, Kind.BUFFERED_EVENT):
             assert not execution.pending[kind]
+        for kind in (Kind.WORKFLOW_TASK, Kind.ACTIVITY):
+            assert all(item.due_ns is None and item.queue is None for item in execution.pending[kind].values())
         return
     task = execution.pending_workflow_task
     if task is not None:

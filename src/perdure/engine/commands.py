@@ -112,6 +112,11 @@ def _record_completed(t: Transition, request: RespondWorkflowTaskCompletedReques
     copy_present(request, a, ("sdk_metadata", "metering_metadata"))
     if request.HasField("worker_version_stamp"):
         a.worker_version.CopyFrom(request.worker_version_stamp)
+    options = request.deployment_options
+    a.worker_deployment_name = options.deployment_name
+    if options.build_id:
+        a.deployment_version.deployment_name = options.deployment_name
+        a.deployment_version.build_id = options.build_id
     known = t.core.search_attributes
     t.record(event)
     t.visibility = t.visibility or t.core.search_attributes != known

@@ -193,10 +193,11 @@ def _external_canceled(t: Transition, i: inputs.ExternalCanceled) -> None:
 
 
 def _settled(t: Transition, i: inputs.Settled) -> None:
-    if i.kind == Kind.CHILD:
-        t.items(i.kind).edit(i.key).due_ns = None
+    items = t.items(i.kind)
+    if i.kind == Kind.CHILD and i.key in items:
+        items.edit(i.key).due_ns = None
     else:
-        t.items(i.kind).remove(i.key)
+        items.remove(i.key)
 
 
 def _attach(t: Transition, i: inputs.AttachRequest) -> None:
