@@ -110,7 +110,8 @@ def _bounded(message: str, limit_bytes: int = MAX_MESSAGE_BYTES) -> str:
 
 def _query_failed(error: errors.QueryFailed) -> Message:
     detail = details.QueryFailedFailure()
-    detail.failure.MergeFromString(error.failure)
+    if error.failure:
+        detail.failure.MergeFromString(error.failure)
     return detail
 
 

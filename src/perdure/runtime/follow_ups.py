@@ -10,6 +10,7 @@ from __future__ import annotations
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
+    ContinueAsNewInitiator,
     ParentClosePolicy,
     SignalExternalWorkflowExecutionFailedCause,
     StartChildWorkflowExecutionFailedCause,
@@ -132,6 +133,7 @@ class FollowUps:
             ),
             root=WorkflowExecution(workflow_id=core.root_workflow_id, run_id=core.root_run_id),
             first_task_backoff_ns=backoff_ns,
+            initiator=initiator_of(a.cron_schedule),
             execution_expiration_ns=now_ns + backoff_ns + execution_timeout_ns if execution_timeout_ns else 0,
         )
 
@@ -143,7 +145,7 @@ class FollowUps:
         if target is not None and target.core.first_run_id == child.run_id and target.execution.running:
             source = WorkflowExecution(workflow_id=run.core.workflow_id, run_id=run.core.run_id)
             if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_REQUEST_CANCEL:
-                cancel = Cancel(reason=TERMINATED_BY_PARENT, identity=HISTORY_SERVICE, external=source)
+                cancel = Cancel(identity=HISTORY_SERVICE, external=source)
                 executor.apply(target, inputs.CancelWorkflow(cancel))
             else:
                 executor.apply(target, inputs.TerminateWorkflow(reason=TERMINATED_BY_PARENT, identity=HISTORY_SERVICE))
@@ -241,6 +243,11 @@ class FollowUps:
 def owes(run: Run) -> bool:
     """Whether a closed run has not yet done to its parent and its children what its end means for them."""
     return any(item.due_ns is not None for kind in OWED for item in run.execution.pending[kind].values())
+
+
+def initiator_of(cron_schedule: str) -> int:
+    """What stands as the initiator of a run that nobody continued: its schedule, if it has one."""
+    return ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE if cron_schedule else 0
 
 
 def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:

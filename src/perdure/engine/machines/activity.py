@@ -274,7 +274,6 @@ def _retry(t: Transition, activity: Activity, failure: Failure) -> RetryState.Va
     activity.started_ns = 0
     activity.request_id = ""
     activity.last_failure = _truncate(t, failure).SerializeToString()
-    activity.last_attempt_complete_ns = t.now_ns
     activity.current_retry_interval_ns = interval_ns
     activity.next_attempt_ns = activity.scheduled_ns = t.now_ns + interval_ns
     activity.queue = None

@@ -80,7 +80,6 @@ def start_failed(
     a.cause = cause
     a.control = initiated.control
     a.initiated_event_id = initiated_event_id
-    a.workflow_task_completed_event_id = initiated.workflow_task_completed_event_id
     t.record(event)
     workflow_task.ensure(t)
 

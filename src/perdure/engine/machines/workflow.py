@@ -119,7 +119,7 @@ def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, o
         a.last_completion_result.CopyFrom(options.last_completion_result)
     if options.continued_failure is not None:
         a.continued_failure.CopyFrom(options.continued_failure)
-    if options.reset_points:
+    if options.continued_run_id:
         a.prev_auto_reset_points.CopyFrom(ResetPoints.FromString(options.reset_points))
     if options.parent is not None:
         _fill_parent(a, options.parent)

@@ -23,6 +23,7 @@ from perdure.rpc.validate.common import namespace as namespace
 from perdure.rpc.validate.common import namespace_state as namespace_state
 from perdure.rpc.validate.common import parse as parse
 from perdure.rpc.validate.common import task_token as task_token
+from perdure.rpc.validate.common import token_namespace as token_namespace
 from perdure.rpc.validate.executions import cancel as cancel
 from perdure.rpc.validate.executions import delete as delete
 from perdure.rpc.validate.executions import describe as describe

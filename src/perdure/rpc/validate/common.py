@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -68,6 +68,17 @@ def task_token(request: HasTaskToken) -> bytes:
     if not request.task_token:
         raise InvalidArgument("Task token not set on request.")
     return request.task_token
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+def token_namespace(request: HasNamespace, token_namespace_id: str, find: Callable[[str], HasId]) -> None:
+    """A worker's answer may name its namespace beside the token; then both must mean the same."""
+    if request.namespace and find(request.namespace).id != token_namespace_id:
+        raise InvalidArgument(TOKEN_OF_OTHER_NAMESPACE)
 
 
 _REGISTERED = NamespaceState.NAMESPACE_STATE_REGISTERED
@@ -216,7 +227,7 @@ def is_too_large(message: Message, config: Dynamic) -> bool:
 
 def server_failure(message: str) -> Failure:
     """A failure of the server's own making that no retry helps."""
-    failure = Failure(message=message, source="Server")
+    failure = Failure(message=message)
     failure.server_failure_info.non_retryable = True
     return failure
 

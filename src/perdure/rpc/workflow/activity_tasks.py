@@ -97,6 +97,7 @@ class ActivityTasks:
 
     async def _by_token(self, request: Any) -> Target:
         token = tokens.decode(tokens.ActivityTaskToken, validate.task_token(request))
+        validate.token_namespace(request, token.namespace_id, self._runtime.namespaces.get)
         run = await self._executor.find(token.namespace_id, token.workflow_id, token.run_id)
         return run, token.scheduled_event_id, token.attempt, ""
 

@@ -48,17 +48,17 @@ class Descriptions:
         validate.namespace_state("DescribeWorkflowExecution", namespace.name, namespace.state)
         validate.describe(request)
         run = await executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
-        response = describe(run.execution, executor.now_ns())
+        response = describe(run.execution, executor.now_ns(), namespace.retention_ns)
         await executor.settled(run)
         return response
 
 
-def describe(execution: Execution, now_ns: int) -> DescribeWorkflowExecutionResponse:
+def describe(execution: Execution, now_ns: int, retention_ns: int) -> DescribeWorkflowExecutionResponse:
     """The run as it is in memory."""
     core, pending = execution.core, execution.pending
     response = DescribeWorkflowExecutionResponse(
         execution_config=_config(core),
-        workflow_execution_info=_info(core),
+        workflow_execution_info=_info(core, retention_ns),
         pending_activities=[activity_info(activity, now_ns) for activity in pending[Kind.ACTIVITY].values()],
         pending_children=[_child_info(child) for child in pending[Kind.CHILD].values()],
         workflow_extended_info=_extended_info(execution),
@@ -89,7 +89,16 @@ def _begun_by_command(core: Core) -> bool:
     return bool(core.parent_workflow_id or continued)
 
 
-def _info(core: Core) -> WorkflowExecutionInfo:
+def _reset_points(core: Core, retention_ns: int) -> ResetPoints:
+    """The points of a run that was continued can be used as long as the run is kept."""
+    points = ResetPoints.FromString(core.reset_points)
+    for point in points.points:
+        if core.new_run_id and point.run_id == core.run_id:
+            set_time(point.expire_time, core.close_ns + retention_ns)
+    return points
+
+
+def _info(core: Core, retention_ns: int) -> WorkflowExecutionInfo:
     info = WorkflowExecutionInfo(
         status=WorkflowExecutionStatus.ValueType(core.status),
         history_length=core.next_event_id - 1,
@@ -99,7 +108,7 @@ def _info(core: Core) -> WorkflowExecutionInfo:
         first_run_id=core.first_run_id,
         memo=Memo.FromString(core.memo),
         search_attributes=SearchAttributes.FromString(core.search_attributes),
-        auto_reset_points=ResetPoints.FromString(core.reset_points),
+        auto_reset_points=_reset_points(core, retention_ns),
     )
     info.execution.workflow_id, info.execution.run_id = core.workflow_id, core.run_id
     info.root_execution.workflow_id, info.root_execution.run_id = core.root_workflow_id, core.root_run_id

@@ -27,7 +27,7 @@ from perdure.errors import NotFound
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
-from perdure.runtime.follow_ups import termination_by_reuse
+from perdure.runtime.follow_ups import initiator_of, termination_by_reuse
 from perdure.runtime.namespaces import Namespace
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
@@ -60,7 +60,7 @@ class Executions:
         current = await executor.find_current(namespace.id, request.workflow_id)
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await executor.settled(current)
-            return self._repeated(namespace, current, request.request_id)
+            return await self._repeated(namespace, current, request)
         outcome = self._resolve(current, request)
         if outcome is Start.USE_CURRENT:
             assert current is not None
@@ -110,6 +110,7 @@ class Executions:
         options = StartOptions(
             run_id=executor.ids.uuid(),
             first_task_backoff_ns=backoff_ns,
+            initiator=initiator_of(request.cron_schedule),
             execution_expiration_ns=now_ns + backoff_ns + execution_timeout_ns if execution_timeout_ns else 0,
             eager=eager,
             signal=signal,
@@ -124,9 +125,11 @@ class Executions:
             before.append((current, termination_by_reuse(options.run_id)))
         return executor.start(namespace, request, options, before=before)
 
-    def _repeated(self, namespace: Namespace, run: Run, request_id: str) -> StartWorkflowExecutionResponse:
-        """The same request came again: the same answer."""
-        core = run.core
+    async def _repeated(
+        self, namespace: Namespace, run: Run, start: StartWorkflowExecutionRequest
+    ) -> StartWorkflowExecutionResponse:
+        """The same request came again: the same answer, with the eager task if that is still the first one."""
+        core, request_id = run.core, start.request_id
         request = run.execution.pending[Kind.REQUEST][request_id]
         response = StartWorkflowExecutionResponse(
             run_id=core.run_id,
@@ -138,6 +141,9 @@ class Executions:
             response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
         else:
             response.link.CopyFrom(_request_link(namespace, core, request_id, request.event_type))
+        task = run.execution.pending_workflow_task
+        if self._is_eager(start) and task is not None and task.started_event_id == 3 and task.attempt == 1:
+            response.eager_workflow_task.MergeFromString(await self._workflow_tasks.response(run, task, sticky=False))
         return response
 
     async def _use_current(

@@ -154,7 +154,6 @@ class WorkflowTasks:
         response = PollWorkflowTaskQueueResponse(
             task_token=tokens.encode(token),
             previous_started_event_id=core.previous_started_event_id,
-            started_event_id=core.previous_started_event_id,
             query=query.query,
             attempt=1,
         )
@@ -178,6 +177,7 @@ class WorkflowTasks:
     ) -> RespondWorkflowTaskCompletedResponse | bytes:
         validate.workflow_task_completed(request, self._runtime.config)
         token = tokens.decode(tokens.WorkflowTaskToken, validate.task_token(request))
+        validate.token_namespace(request, token.namespace_id, self._runtime.namespaces.get)
         run = await self._find(token)
         complete = inputs.CompleteWorkflowTask(
             token.scheduled_event_id, token.started_event_id, token.started_ns, token.attempt, request
@@ -193,7 +193,7 @@ class WorkflowTasks:
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
         if completed.new_task is not None:
-            task = await self.response(run, completed.new_task, sticky=completed.new_task.sticky)
+            task = await self.response(run, completed.new_task, sticky=True)
             response.workflow_task.MergeFromString(task)
         return response
 
@@ -208,6 +208,7 @@ class WorkflowTasks:
     ) -> RespondWorkflowTaskFailedResponse:
         validate.workflow_task_failed(request, self._runtime.config)
         token = tokens.decode(tokens.WorkflowTaskToken, validate.task_token(request))
+        validate.token_namespace(request, token.namespace_id, self._runtime.namespaces.get)
         run = await self._find(token)
         fail = inputs.FailWorkflowTask(
             token.scheduled_event_id,
