@@ -85,7 +85,8 @@ _SHARED_MESSAGES = (
 def start(t: Transition, scheduled_event_id: int, *, request_id: str, identity: str) -> Activity:
     """A worker takes the next attempt."""
     activity: Activity = t.items(Kind.ACTIVITY).edit(scheduled_event_id)
-    assert not activity.started_ns and not activity.next_attempt_ns
+    assert not activity.started_ns
+    activity.next_attempt_ns = 0
     activity.started_ns = t.now_ns
     activity.request_id = request_id
     activity.last_identity = identity
