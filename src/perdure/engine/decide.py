@@ -139,7 +139,7 @@ def _lifetime(t: Transition, what: str) -> bool:
 
 
 def _signal(t: Transition, i: inputs.SignalWorkflow) -> None:
-    workflow.signal(t, i.signal)
+    workflow.signal(t, i.signal, wake=i.with_start)
 
 
 def _cancel(t: Transition, i: inputs.CancelWorkflow) -> None:

@@ -107,7 +107,10 @@ class Deadline(Input):
 
 @dataclass(slots=True)
 class SignalWorkflow(Input):
+    """`with_start`: the signal came with a start that found this run."""
+
     signal: Signal
+    with_start: bool = False
 
 
 @dataclass(slots=True)

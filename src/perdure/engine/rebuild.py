@@ -58,6 +58,8 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "sticky_timeout_ns": _STICKY,
         "workflow_task_attempt": _UNWRITTEN + "; stickiness decides whether one counts",
         "close_attempted": _UNWRITTEN,
+        "failed_attempts": _UNWRITTEN + "; stickiness decides whether one counts",
+        "reported_problems": _UNWRITTEN,
         "first_task_scheduled": _UNWRITTEN,
         "buffered_count": _BUFFER,
         "buffered_size_bytes": _BUFFER,
@@ -109,5 +111,9 @@ ITEMS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
 }
 """Kind -> which of its items no event carries, and why."""
 
-SETTLED_AFTER_CLOSE: dict[Kind, str] = {Kind.CHILD: _AFTER_CLOSE, Kind.FOLLOW_UP: _AFTER_CLOSE}
-"""Kinds whose items go, once the run has closed, without an event."""
+SETTLED_AFTER_CLOSE: dict[Kind, str] = {
+    Kind.CHILD: _AFTER_CLOSE,
+    Kind.FOLLOW_UP: _AFTER_CLOSE,
+    Kind.ACTIVITY: "one that was cancelled, unstarted, together with the close has an end that is not told",
+}
+"""Kinds whose items, once the run has closed, lose their deadline or go without an event."""

@@ -7,10 +7,9 @@ source in one batch: exactly once, whatever is in memory, and again after a cras
 
 from __future__ import annotations
 
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Priority, WorkflowExecution
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
-    ContinueAsNewInitiator,
     ParentClosePolicy,
     SignalExternalWorkflowExecutionFailedCause,
     StartChildWorkflowExecutionFailedCause,
@@ -27,7 +26,6 @@ from perdure.engine.machines.workflow import Cancel, Parent, Signal, StartOption
 from perdure.engine.machines.workflow_task import HISTORY_SERVICE
 from perdure.engine.payloads import json_payloads
 from perdure.engine.start import Start, resolve
-from perdure.engine.times import get_duration
 from perdure.errors import InvalidArgument, NamespaceNotFound, NotFound, Unavailable, WorkflowExecutionAlreadyStarted
 from perdure.runtime.executor import Executor
 from perdure.runtime.namespaces import Namespace
@@ -109,6 +107,9 @@ class FollowUps:
             return
         options = self._child_options(run, key, a)
         request = _child_request(event, child, namespace)
+        if run.core.priority:
+            request.priority.CopyFrom(Priority.FromString(run.core.priority))
+            request.priority.MergeFrom(a.priority)
         before = []
         if outcome is Start.TERMINATE_CURRENT and current is not None:
             before.append((current, termination_by_reuse(options.run_id)))
@@ -120,7 +121,6 @@ class FollowUps:
     ) -> StartOptions:
         executor, core = self._executor, run.core
         now_ns = executor.now_ns()
-        execution_timeout_ns = get_duration(a.workflow_execution_timeout)
         backoff_ns = next_backoff(a.cron_schedule, now_ns, now_ns) or 0
         return StartOptions(
             run_id=executor.ids.uuid(),
@@ -133,8 +133,6 @@ class FollowUps:
             ),
             root=WorkflowExecution(workflow_id=core.root_workflow_id, run_id=core.root_run_id),
             first_task_backoff_ns=backoff_ns,
-            initiator=initiator_of(a.cron_schedule),
-            execution_expiration_ns=now_ns + backoff_ns + execution_timeout_ns if execution_timeout_ns else 0,
         )
 
     async def _apply_close_policy(self, run: Run, key: int, child: Child) -> None:
@@ -243,11 +241,6 @@ class FollowUps:
 def owes(run: Run) -> bool:
     """Whether a closed run has not yet done to its parent and its children what its end means for them."""
     return any(item.due_ns is not None for kind in OWED for item in run.execution.pending[kind].values())
-
-
-def initiator_of(cron_schedule: str) -> int:
-    """What stands as the initiator of a run that nobody continued: its schedule, if it has one."""
-    return ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE if cron_schedule else 0
 
 
 def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:

@@ -86,8 +86,8 @@ def start(t: Transition, scheduled_event_id: int, *, request_id: str, identity: 
     """A worker takes the next attempt."""
     activity: Activity = t.items(Kind.ACTIVITY).edit(scheduled_event_id)
     assert not activity.started_ns
-    activity.next_attempt_ns = 0
     activity.started_ns = t.now_ns
+    activity.next_attempt_ns = 0
     activity.request_id = request_id
     activity.last_identity = identity
     activity.queue = None

@@ -20,6 +20,7 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.engine import attributes
 from perdure.engine.apply import (
     after_failure,
     clear_stickiness,
@@ -189,8 +190,10 @@ def write_unwritten(t: Transition, identity: str) -> tuple[int, int]:
     return scheduled.event_id, started.event_id
 
 
-def materialise(core: Core, task: WorkflowTask | None) -> list[HistoryEvent]:
-    """The events of an unwritten task, as a suffix to the history that a worker or SDK is shown."""
+def materialise(core: Core, task: WorkflowTask | None, identity: str = "") -> list[HistoryEvent]:
+    """The events of an unwritten task, as a suffix to the history that a worker or SDK is shown.
+
+    `identity`: the worker that is given the task; others are not told whose it is."""
     if task is None or task.attempt == 1:
         return []
     scheduled = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, event_id=task.scheduled_event_id)
@@ -200,7 +203,7 @@ def materialise(core: Core, task: WorkflowTask | None) -> list[HistoryEvent]:
         return [scheduled]
     started = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_STARTED, event_id=task.started_event_id)
     set_time(started.event_time, task.started_ns)
-    _fill_started(started, task, task.identity)
+    _fill_started(started, task, identity)
     return [scheduled, started]
 
 
@@ -241,6 +244,7 @@ def fail(
     if task.attempt > 1:
         fail_workflow_task(t, increment=True)
         after_failure(t, cause)
+        _report_problems(t)
         return
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_FAILED)
     a = event.workflow_task_failed_event_attributes
@@ -251,6 +255,7 @@ def fail(
     a.identity, a.binary_checksum = identity, binary_checksum
     a.base_run_id, a.new_run_id = base_run_id, new_run_id
     t.record(event)
+    _report_problems(t)
 
 
 def time_out(t: Transition) -> bool:
@@ -264,8 +269,20 @@ def time_out(t: Transition) -> bool:
         fail_workflow_task(t, increment=True)
     else:
         _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
+    _report_problems(t)
     schedule(t)
     return True
+
+
+def _report_problems(t: Transition) -> None:
+    """A workflow whose task has failed time and again can be found by it."""
+    limit = t.env.config.num_consecutive_workflow_task_problems_to_trigger_search_attribute
+    if limit <= 0 or t.core.failed_attempts < limit:
+        return
+    problems = attributes.problem(t.core)
+    if problems != t.core.reported_problems:
+        t.core.reported_problems = problems
+        t.visibility = True
 
 
 def _time_out_waiting(t: Transition, task: WorkflowTask) -> None:

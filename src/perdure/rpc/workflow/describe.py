@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.common.v1 import Memo, Payloads, Priority, RetryPolicy, SearchAttributes, WorkerVersionStamp
+from temporalio.api.common.v1 import Memo, Payloads, Priority, RetryPolicy, WorkerVersionStamp
 from temporalio.api.enums.v1 import (
     EventType,
     ParentClosePolicy,
@@ -25,6 +25,7 @@ from temporalio.api.workflow.v1 import (
 )
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 
+from perdure.engine.attributes import shown
 from perdure.engine.execution import Activity, Child, Core, Execution, Kind, WorkflowTask
 from perdure.engine.times import set_duration, set_time
 from perdure.rpc import validate
@@ -107,7 +108,7 @@ def _info(core: Core, retention_ns: int) -> WorkflowExecutionInfo:
         task_queue=core.task_queue,
         first_run_id=core.first_run_id,
         memo=Memo.FromString(core.memo),
-        search_attributes=SearchAttributes.FromString(core.search_attributes),
+        search_attributes=shown(core),
         auto_reset_points=_reset_points(core, retention_ns),
     )
     info.execution.workflow_id, info.execution.run_id = core.workflow_id, core.run_id
