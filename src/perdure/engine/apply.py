@@ -449,7 +449,7 @@ def _cancel_ended(state: State, event: HistoryEvent, a: Any) -> None:
 
 def _signaled(state: State, event: HistoryEvent, a: Any) -> None:
     state.core.signal_count += 1
-    if a.request_id and not a.HasField("external_workflow_execution"):
+    if a.request_id:
         remember_request(state, a.request_id, event)
 
 

@@ -83,7 +83,7 @@ class CompleteActivity(_ActivityInput):
 
 @dataclass(slots=True)
 class FailActivity(_ActivityInput):
-    failure: Failure
+    failure: Failure | None
     last_heartbeat_details: Payloads | None = None
 
 

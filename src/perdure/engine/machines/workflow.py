@@ -279,6 +279,7 @@ def attach_request(t: Transition, request: StartWorkflowExecutionRequest) -> Non
     require_running(t)
     options = request.on_conflict_options
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
+    event.worker_may_ignore = True
     a = event.workflow_execution_options_updated_event_attributes
     if options.attach_request_id:
         a.attached_request_id = request.request_id
