@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
 
 from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.enums.v1 import (
@@ -64,6 +65,7 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     core.original_run_id = a.original_execution_run_id
     core.execution_timeout_ns = get_duration(a.workflow_execution_timeout)
     core.run_timeout_ns = get_duration(a.workflow_run_timeout)
+    core.has_run_timeout = a.HasField("workflow_run_timeout")
     core.task_timeout_ns = get_duration(a.workflow_task_timeout)
     core.execution_expiration_ns = get_time(a.workflow_execution_expiration_time)
     core.first_task_backoff_ns = get_duration(a.first_workflow_task_backoff)
@@ -241,16 +243,22 @@ def _add_build_id(state: State, a: Any) -> None:
     build_id = a.worker_version.build_id
     value = f"unversioned:{build_id}" if build_id else "unversioned"
     attributes = SearchAttributes.FromString(state.core.search_attributes)
-    payload = attributes.indexed_fields[BUILD_IDS]
-    values = json.loads(payload.data) if payload.data else []
+    known = attributes.indexed_fields[BUILD_IDS].data
+    values = json.loads(known) if known else []
     if value in values:
         return
-    payload.metadata["encoding"], payload.metadata["type"] = b"json/plain", b"KeywordList"
-    payload.data = json.dumps([*values, value], separators=(",", ":")).encode()
+    _set_keywords(attributes, BUILD_IDS, [*values, value])
     state.core.search_attributes = attributes.SerializeToString()
 
 
+def _set_keywords(attributes: SearchAttributes, name: str, values: list[str]) -> None:
+    payload = attributes.indexed_fields[name]
+    payload.metadata["encoding"], payload.metadata["type"] = b"json/plain", b"KeywordList"
+    payload.data = json.dumps(values, separators=(",", ":")).encode()
+
+
 BUILD_IDS = "BuildIds"
+BINARY_CHECKSUMS = "BinaryChecksums"
 
 
 MAX_RESET_POINTS = 20
@@ -274,6 +282,10 @@ def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
     point.create_time.CopyFrom(event.event_time)
     del points.points[:-MAX_RESET_POINTS]
     state.core.reset_points = points.SerializeToString()
+    if checksums := [p.binary_checksum for p in points.points if p.binary_checksum]:
+        attributes = SearchAttributes.FromString(state.core.search_attributes)
+        _set_keywords(attributes, BINARY_CHECKSUMS, checksums)
+        state.core.search_attributes = attributes.SerializeToString()
 
 
 def _task_failed(state: State, event: HistoryEvent, a: Any) -> None:
@@ -423,10 +435,15 @@ def _child_closed(state: State, event: HistoryEvent, a: Any) -> None:
     state.items(Kind.CHILD).remove(a.initiated_event_id)
 
 
+def _own_request_id(state: State, event: HistoryEvent) -> str:
+    """An id for what the event asks of another workflow, the same whenever the state is rebuilt from events."""
+    return str(uuid5(NAMESPACE_OID, f"{state.core.run_id}:{event.event_id}"))
+
+
 def _signal_initiated(state: State, event: HistoryEvent, a: Any) -> None:
     signal = ExternalSignal(
         initiated_event_id=event.event_id,
-        request_id=f"{state.core.run_id}:{event.event_id}",
+        request_id=_own_request_id(state, event),
         namespace=a.namespace,
         namespace_id=a.namespace_id,
         initiated=event.SerializeToString(),
@@ -442,7 +459,7 @@ def _signal_ended(state: State, event: HistoryEvent, a: Any) -> None:
 def _cancel_initiated(state: State, event: HistoryEvent, a: Any) -> None:
     cancel = ExternalCancel(
         initiated_event_id=event.event_id,
-        request_id=f"{state.core.run_id}:{event.event_id}",
+        request_id=_own_request_id(state, event),
         namespace=a.namespace,
         namespace_id=a.namespace_id,
         initiated=event.SerializeToString(),
@@ -457,7 +474,7 @@ def _cancel_ended(state: State, event: HistoryEvent, a: Any) -> None:
 
 def _signaled(state: State, event: HistoryEvent, a: Any) -> None:
     state.core.signal_count += 1
-    if a.request_id and not a.HasField("external_workflow_execution"):
+    if a.request_id:
         remember_request(state, a.request_id, event)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+
 from perdure.engine import commands, inputs
 from perdure.engine.execution import Deletion, Execution, Key, Kind
 from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
@@ -58,7 +60,11 @@ def _require_task(t: Transition, token: inputs.CompleteWorkflowTask | inputs.Fai
 
 
 def _fail_workflow_task(t: Transition, i: inputs.FailWorkflowTask) -> None:
+    workflow.require_running(t)
     _require_task(t, i)
+    if i.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE:
+        workflow.terminate(t, reason="GrpcMessageTooLarge", identity=workflow_task.HISTORY_SERVICE)
+        return
     workflow_task.fail(t, cause=i.cause, failure=i.failure, identity=i.identity, binary_checksum=i.binary_checksum)
     workflow_task.ensure(t)
 
@@ -139,7 +145,7 @@ def _lifetime(t: Transition, what: str) -> bool:
 
 
 def _signal(t: Transition, i: inputs.SignalWorkflow) -> None:
-    workflow.signal(t, i.signal)
+    workflow.signal(t, i.signal, ends_wait=i.ends_wait)
 
 
 def _cancel(t: Transition, i: inputs.CancelWorkflow) -> None:

@@ -83,7 +83,7 @@ class CompleteActivity(_ActivityInput):
 
 @dataclass(slots=True)
 class FailActivity(_ActivityInput):
-    failure: Failure
+    failure: Failure | None
     last_heartbeat_details: Payloads | None = None
 
 
@@ -108,6 +108,8 @@ class Deadline(Input):
 @dataclass(slots=True)
 class SignalWorkflow(Input):
     signal: Signal
+    ends_wait: bool = False
+    """As a signal-with-start: the first task comes with it even if its time has not come."""
 
 
 @dataclass(slots=True)

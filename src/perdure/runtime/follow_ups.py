@@ -108,7 +108,7 @@ class FollowUps:
             executor.apply(run, inputs.ChildStartFailed(key, _CHILD_EXISTS))
             return
         options = self._child_options(run, key, a)
-        request = _child_request(event, child, namespace)
+        request = _child_request(event, child, namespace, run.core.priority)
         before = []
         if outcome is Start.TERMINATE_CURRENT and current is not None:
             before.append((current, termination_by_reuse(options.run_id)))
@@ -134,7 +134,7 @@ class FollowUps:
             root=WorkflowExecution(workflow_id=core.root_workflow_id, run_id=core.root_run_id),
             first_task_backoff_ns=backoff_ns,
             initiator=initiator_of(a.cron_schedule),
-            execution_expiration_ns=now_ns + backoff_ns + execution_timeout_ns if execution_timeout_ns else 0,
+            execution_expiration_ns=now_ns + execution_timeout_ns if execution_timeout_ns else 0,
         )
 
     async def _apply_close_policy(self, run: Run, key: int, child: Child) -> None:
@@ -257,7 +257,10 @@ def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:
     return termination
 
 
-def _child_request(event: HistoryEvent, child: Child, namespace: Namespace) -> StartWorkflowExecutionRequest:
+def _child_request(
+    event: HistoryEvent, child: Child, namespace: Namespace, priority: bytes
+) -> StartWorkflowExecutionRequest:
+    """The start of a child. What its own priority leaves open is as in that of its parent."""
     a = event.start_child_workflow_execution_initiated_event_attributes
     request = StartWorkflowExecutionRequest(
         namespace=namespace.name,
@@ -269,6 +272,9 @@ def _child_request(event: HistoryEvent, child: Child, namespace: Namespace) -> S
     for name in _CHILD_FIELDS:
         if a.HasField(name):  # type: ignore[arg-type]
             getattr(request, name).CopyFrom(getattr(a, name))
+    if priority or a.HasField("priority"):
+        request.priority.MergeFromString(priority)
+        request.priority.MergeFrom(a.priority)
     if event.HasField("user_metadata"):
         request.user_metadata.CopyFrom(event.user_metadata)
     return request
@@ -285,5 +291,4 @@ _CHILD_FIELDS = (
     "retry_policy",
     "memo",
     "search_attributes",
-    "priority",
 )

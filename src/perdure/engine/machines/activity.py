@@ -148,7 +148,7 @@ def complete(t: Transition, activity: Activity, result: Payloads | None, identit
 
 
 def fail(
-    t: Transition, activity: Activity, failure: Failure, identity: str, last_heartbeat_details: Payloads | None
+    t: Transition, activity: Activity, failure: Failure | None, identity: str, last_heartbeat_details: Payloads | None
 ) -> None:
     """An attempt failed: another one, if the retry policy and the failure allow it, else the end."""
     activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
@@ -156,12 +156,13 @@ def fail(
         activity.heartbeat_details = last_heartbeat_details.SerializeToString()
         activity.last_heartbeat_ns = t.now_ns
     activity.last_attempt_complete_ns = t.now_ns
-    retry_state = _retry(t, activity, failure)
+    retry_state = _retry(t, activity, failure if failure is not None else Failure())
     if retry_state == RetryState.RETRY_STATE_IN_PROGRESS:
         return
     event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_FAILED)
     a = event.activity_task_failed_event_attributes
-    a.failure.CopyFrom(failure)
+    if failure is not None:
+        a.failure.CopyFrom(failure)
     a.retry_state, a.identity = retry_state, identity
     _record_close(t, activity, event, a)
     workflow_task.ensure(t)

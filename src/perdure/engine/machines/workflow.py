@@ -164,8 +164,10 @@ def require_running(t: Transition) -> None:
         raise NotFound(COMPLETED_MESSAGE)
 
 
-def signal(t: Transition, signal: Signal) -> None:
-    """Deliver a signal. A repeated request id does nothing, also after the close."""
+def signal(t: Transition, signal: Signal, *, ends_wait: bool = False) -> None:
+    """Deliver a signal. A repeated request id does nothing, also after the close.
+
+    `ends_wait`: the first task comes with it even if its time has not come."""
     if signal.request_id and signal.request_id in t.items(Kind.REQUEST):
         return
     require_running(t)
@@ -177,7 +179,7 @@ def signal(t: Transition, signal: Signal) -> None:
         raise ResourceExhausted(CLOSING_MESSAGE, BUSY_WORKFLOW, NAMESPACE_SCOPE)
     waiting = t.core.first_task_backoff_ns and not t.core.first_task_scheduled
     record_signal(t, signal)
-    if not waiting:
+    if ends_wait or not waiting:
         workflow_task.ensure(t)
 
 
@@ -264,6 +266,7 @@ def attach_request(t: Transition, request: StartWorkflowExecutionRequest) -> Non
     require_running(t)
     options = request.on_conflict_options
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
+    event.worker_may_ignore = True
     a = event.workflow_execution_options_updated_event_attributes
     if options.attach_request_id:
         a.attached_request_id = request.request_id

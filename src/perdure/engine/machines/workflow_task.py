@@ -189,8 +189,8 @@ def write_unwritten(t: Transition, identity: str) -> tuple[int, int]:
     return scheduled.event_id, started.event_id
 
 
-def materialise(core: Core, task: WorkflowTask | None) -> list[HistoryEvent]:
-    """The events of an unwritten task, as a suffix to the history that a worker or SDK is shown."""
+def materialise(core: Core, task: WorkflowTask | None, identity: str = "") -> list[HistoryEvent]:
+    """The events of an unwritten task, as a suffix to the history that a worker (of that `identity`) or SDK is shown."""
     if task is None or task.attempt == 1:
         return []
     scheduled = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, event_id=task.scheduled_event_id)
@@ -200,7 +200,7 @@ def materialise(core: Core, task: WorkflowTask | None) -> list[HistoryEvent]:
         return [scheduled]
     started = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_STARTED, event_id=task.started_event_id)
     set_time(started.event_time, task.started_ns)
-    _fill_started(started, task, task.identity)
+    _fill_started(started, task, identity)
     return [scheduled, started]
 
 

@@ -109,7 +109,7 @@ class WorkflowTasks:
             token = tokens.HistoryToken(core.run_id, page.next_event_id)
             response.next_page_token = tokens.encode(token)
         else:
-            suffix = materialise(core, task)
+            suffix = materialise(core, task, task.identity)
             if suffix:
                 data += History(events=suffix).SerializeToString()
         self._queries.attach(run, response)
