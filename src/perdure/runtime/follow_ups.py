@@ -7,7 +7,7 @@ source in one batch: exactly once, whatever is in memory, and again after a cras
 
 from __future__ import annotations
 
-from temporalio.api.common.v1 import Priority, WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
     ParentClosePolicy,
@@ -106,10 +106,7 @@ class FollowUps:
             executor.apply(run, inputs.ChildStartFailed(key, _CHILD_EXISTS))
             return
         options = self._child_options(run, key, a)
-        request = _child_request(event, child, namespace)
-        if run.core.priority:
-            request.priority.CopyFrom(Priority.FromString(run.core.priority))
-            request.priority.MergeFrom(a.priority)
+        request = _child_request(event, child, namespace, run.core.priority)
         before = []
         if outcome is Start.TERMINATE_CURRENT and current is not None:
             before.append((current, termination_by_reuse(options.run_id)))
@@ -250,7 +247,10 @@ def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:
     return termination
 
 
-def _child_request(event: HistoryEvent, child: Child, namespace: Namespace) -> StartWorkflowExecutionRequest:
+def _child_request(
+    event: HistoryEvent, child: Child, namespace: Namespace, priority: bytes
+) -> StartWorkflowExecutionRequest:
+    """The start of a child. What its own priority leaves open is as in that of its parent."""
     a = event.start_child_workflow_execution_initiated_event_attributes
     request = StartWorkflowExecutionRequest(
         namespace=namespace.name,
@@ -262,6 +262,9 @@ def _child_request(event: HistoryEvent, child: Child, namespace: Namespace) -> S
     for name in _CHILD_FIELDS:
         if a.HasField(name):  # type: ignore[arg-type]
             getattr(request, name).CopyFrom(getattr(a, name))
+    if priority or a.HasField("priority"):
+        request.priority.MergeFromString(priority)
+        request.priority.MergeFrom(a.priority)
     if event.HasField("user_metadata"):
         request.user_metadata.CopyFrom(event.user_metadata)
     return request
@@ -278,5 +281,4 @@ _CHILD_FIELDS = (
     "retry_policy",
     "memo",
     "search_attributes",
-    "priority",
 )
