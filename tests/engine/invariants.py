@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
 
+from perdure.config import Dynamic
 from perdure.engine.execution import Execution, Kind, decode_core, decode_item, encode
 from perdure.engine.rebuild import ITEMS_NOT_IN_EVENTS, NOT_IN_EVENTS, SETTLED_AFTER_CLOSE, Identity, rebuild
 
@@ -125,7 +126,7 @@ def _check_references(events: list[HistoryEvent], buffered: list[HistoryEvent]) 
 def _check_rebuild(execution: Execution, events: list[HistoryEvent]) -> None:
     core = execution.core
     identity = Identity(core.namespace_id, core.workflow_id, core.run_id, execution.run_key)
-    found = differences(execution, rebuild(identity, events))
+    found = differences(execution, rebuild(identity, events, Dynamic()))
     assert not found, "live != rebuilt:\n" + "\n".join(found)
 
 

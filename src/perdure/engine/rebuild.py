@@ -13,6 +13,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.config import Dynamic
 from perdure.engine.apply import apply
 from perdure.engine.execution import Core, Execution, Kind
 from perdure.engine.transition import State
@@ -28,10 +29,10 @@ class Identity:
     run_key: int
 
 
-def rebuild(identity: Identity, events: Iterable[HistoryEvent]) -> Execution:
+def rebuild(identity: Identity, events: Iterable[HistoryEvent], config: Dynamic) -> Execution:
     """The run that had these events. Buffered ones, whose id is 0, come last, in the order of their arrival."""
     core = Core(namespace_id=identity.namespace_id, workflow_id=identity.workflow_id, run_id=identity.run_id)
-    state = State(Execution(identity.run_key, core))
+    state = State(Execution(identity.run_key, core), config.history_max_auto_reset_points)
     for event in events:
         apply(state, event)
         if event.event_id:

@@ -135,7 +135,7 @@ class State:
 
     __slots__ = ("_overlays", "core", "execution", "max_reset_points")
 
-    def __init__(self, execution: Execution, max_reset_points: int = 20) -> None:
+    def __init__(self, execution: Execution, max_reset_points: int) -> None:
         self.execution = execution
         self.max_reset_points = max_reset_points
         self.core: Core = copy.copy(execution.core)

@@ -7,6 +7,8 @@ source in one batch: exactly once, whatever is in memory, and again after a cras
 
 from __future__ import annotations
 
+import contextlib
+
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
@@ -162,10 +164,9 @@ class FollowUps:
                 core.run_id,
                 HistoryEvent.FromString(item.close_event),
             )
-            try:
+            # A parent that has closed, or does not know this child any more, needs no report.
+            with contextlib.suppress(NotFound):
                 executor.apply(parent, report)
-            except NotFound:
-                pass  # the parent has closed, or does not know this child any more
         executor.apply(run, inputs.Settled(Kind.FOLLOW_UP, key))
 
     # Signals and cancels to other workflows.

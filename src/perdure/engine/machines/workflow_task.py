@@ -34,9 +34,6 @@ from perdure.engine.transition import Transition
 from perdure.errors import NotFound
 
 E = EventType
-BACKOFF_FROM_ATTEMPT = 4
-"""The first attempt whose timeout is longer than the workflow's own."""
-GROWTH_FIRST_NS = 5 * NS
 
 
 def ensure(t: Transition) -> None:
@@ -89,11 +86,13 @@ def _fill_scheduled(event: HistoryEvent, core: Core, timeout_ns: int, attempt: i
 
 def _timeout_ns(t: Transition, attempt: int) -> int:
     timeout_ns = t.core.task_timeout_ns
-    if attempt < BACKOFF_FROM_ATTEMPT:
+    config = t.env.config
+    exponent = attempt - config.workflow_task_retry_backoff_min_attempts - 1
+    if exponent < 0:
         return timeout_ns
-    ceiling_ns = int(t.env.config.workflow_task_retry_max_interval_s * NS)
-    exponent = min(attempt - BACKOFF_FROM_ATTEMPT, 40)
-    growth_ns = min(GROWTH_FIRST_NS * 2**exponent, ceiling_ns)
+    first_ns = int(config.workflow_task_retry_initial_interval_s * NS)
+    ceiling_ns = int(config.workflow_task_retry_max_interval_s * NS)
+    growth_ns = min(first_ns * 2 ** min(exponent, 40), ceiling_ns)
     jitter = 0.8 + 0.2 * t.env.ids.random()
     return timeout_ns + int(growth_ns * jitter)
 
