@@ -21,6 +21,7 @@ from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
 from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.namespaces import NamespaceHandlers
+from perdure.rpc.workflow.nexus_tasks import NexusTasks
 from perdure.rpc.workflow.operator import OperatorHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
@@ -141,6 +142,7 @@ class Server:
             VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),
             workflow_tasks,
             ActivityTasks(runtime, polls),
+            NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
             Executions(runtime, workflow_tasks),
             self._histories,
