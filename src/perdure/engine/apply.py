@@ -65,6 +65,7 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     core.original_run_id = a.original_execution_run_id
     core.execution_timeout_ns = get_duration(a.workflow_execution_timeout)
     core.run_timeout_ns = get_duration(a.workflow_run_timeout)
+    core.has_run_timeout = a.HasField("workflow_run_timeout")
     core.task_timeout_ns = get_duration(a.workflow_task_timeout)
     core.execution_expiration_ns = get_time(a.workflow_execution_expiration_time)
     core.first_task_backoff_ns = get_duration(a.first_workflow_task_backoff)

@@ -266,6 +266,7 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     sdk_version: str = ""
     stamp: int = 0
     next_number: int = 1
+    has_run_timeout: bool = False
 
 
 CoreT = TypeVar("CoreT", bound=msgspec.Struct)

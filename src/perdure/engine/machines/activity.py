@@ -156,7 +156,7 @@ def fail(
         activity.heartbeat_details = last_heartbeat_details.SerializeToString()
         activity.last_heartbeat_ns = t.now_ns
     activity.last_attempt_complete_ns = t.now_ns
-    retry_state = _retry(t, activity, failure)
+    retry_state = _retry(t, activity, failure if failure is not None else Failure())
     if retry_state == RetryState.RETRY_STATE_IN_PROGRESS:
         return
     event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_FAILED)

@@ -77,17 +77,11 @@ def _config(core: Core) -> WorkflowExecutionConfig:
     set_duration(config.default_workflow_task_timeout, core.task_timeout_ns)
     if core.execution_timeout_ns:
         set_duration(config.workflow_execution_timeout, core.execution_timeout_ns)
-    if core.run_timeout_ns or _begun_by_command(core):
+    if core.has_run_timeout:
         set_duration(config.workflow_run_timeout, core.run_timeout_ns)
     if core.user_metadata:
         config.user_metadata.CopyFrom(UserMetadata.FromString(core.user_metadata))
     return config
-
-
-def _begun_by_command(core: Core) -> bool:
-    """Such runs have a timeout of zero where others have none."""
-    continued = core.continued_run_id and not core.cron_schedule and core.attempt == 1
-    return bool(core.parent_workflow_id or continued)
 
 
 def _reset_points(core: Core, retention_ns: int) -> ResetPoints:
@@ -207,7 +201,7 @@ def _fill_options(info: PendingActivityInfo, activity: Activity) -> None:
 
 def _child_info(child: Child) -> PendingChildExecutionInfo:
     return PendingChildExecutionInfo(
-        workflow_id=child.workflow_id if child.run_id else "",
+        workflow_id=child.workflow_id,
         run_id=child.run_id,
         workflow_type_name=child.workflow_type,
         initiated_id=child.initiated_event_id,

@@ -128,13 +128,14 @@ class Executions:
         """The same request came again: the same answer, with the eager task if that is still the first one."""
         core, request_id = run.core, start.request_id
         request = run.execution.pending[Kind.REQUEST][request_id]
+        started = request.event_type == STARTED or request_id == core.start_request_id
         response = StartWorkflowExecutionResponse(
             run_id=core.run_id,
-            started=request.event_type == STARTED,
+            started=started,
             status=core.status,  # type: ignore[arg-type]
             first_execution_run_id=core.first_run_id,
         )
-        if request.event_type == STARTED:
+        if started:
             response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
         else:
             response.link.CopyFrom(_request_link(namespace, core, request_id, request.event_type))
