@@ -7,6 +7,8 @@ source in one batch: exactly once, whatever is in memory, and again after a cras
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from temporalio.api.common.v1 import Priority, WorkflowExecution
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
@@ -165,10 +167,8 @@ class FollowUps:
                 core.run_id,
                 HistoryEvent.FromString(item.close_event),
             )
-            try:
+            with suppress(NotFound):  # the parent has closed, or does not know this child any more
                 executor.apply(parent, report)
-            except NotFound:
-                pass  # the parent has closed, or does not know this child any more
         executor.apply(run, inputs.Settled(Kind.FOLLOW_UP, key))
 
     # Signals and cancels to other workflows.
