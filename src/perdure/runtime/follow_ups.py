@@ -7,15 +7,9 @@ source in one batch: exactly once, whatever is in memory, and again after a cras
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import contextlib
 
 from temporalio.api.common.v1 import WorkflowExecution
-=======
-from contextlib import suppress
-
-from temporalio.api.common.v1 import Priority, WorkflowExecution
->>>>>>> parity
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
     ParentClosePolicy,
@@ -170,12 +164,8 @@ class FollowUps:
                 core.run_id,
                 HistoryEvent.FromString(item.close_event),
             )
-<<<<<<< HEAD
             # A parent that has closed, or does not know this child any more, needs no report.
             with contextlib.suppress(NotFound):
-=======
-            with suppress(NotFound):  # the parent has closed, or does not know this child any more
->>>>>>> parity
                 executor.apply(parent, report)
         executor.apply(run, inputs.Settled(Kind.FOLLOW_UP, key))
 
