@@ -23,7 +23,7 @@ demo: $(STAMP)  ## Run 240 orders through two server crashes and a worker crash
 	$(BIN)/python -m examples.orders.demo
 
 test: $(STAMP)  ## Run the tests
-	$(PYTEST) -q -n 2
+	$(PYTEST) -q -n 2 --dist loadfile
 
 lint: $(STAMP)  ## Check style
 	$(BIN)/ruff check .
