@@ -55,6 +55,13 @@ class FollowUps:
 
     async def act(self, run: Run, kind: int, key: Key) -> None:
         """Do what the pending item asks for, if it still does."""
+        release = run.hold()  # what reaches the target must be taken off the source in the same batch
+        try:
+            await self._act(run, kind, key)
+        finally:
+            release()
+
+    async def _act(self, run: Run, kind: int, key: Key) -> None:
         item = run.execution.pending[Kind(kind)].get(key)
         if item is None or item.due_ns is None:
             return

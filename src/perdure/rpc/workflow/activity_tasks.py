@@ -80,12 +80,15 @@ class ActivityTasks:
             return Taken.STALE
         await executor.settled(run)
         if not call.reply(activity_response(run, activity, namespace).SerializeToString()):
-            self._release(run, activity)
+            await self._release(run.run_key, activity)
             return Taken.STALE
         return Taken.SERVED
 
-    def _release(self, run: Run, activity: Activity) -> None:
+    async def _release(self, run_key: int, activity: Activity) -> None:
         """The worker was gone before it got the task: the attempt has not begun."""
+        run = await self._executor.by_key(run_key)
+        if run is None:
+            return
         release = inputs.ReleaseActivity(activity.scheduled_event_id, activity.attempt, activity.request_id)
         try:
             self._executor.apply(run, release)
