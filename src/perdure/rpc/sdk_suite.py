@@ -91,7 +91,7 @@ What passes on the real server, and how much of that passes here (sdk-python at 
 
 PROMPTNESS = """\
 Perdure's timeouts fire when they are due, the real server's up to a second later. One test needs them late: it gives
-an activity 200 ms, and waits 5 s after the timeout for its worker to give up, which a worker does 5.2 s after the start.
+an activity 200 ms, and waits 5 s after the timeout for its worker to give up, which it does 5.2 s after the start.
 """
 
 
