@@ -68,9 +68,10 @@ class Server:
         async with perdure.Server(db="orders.db") as server:
             client = await server.client()
 
-    `settings` says everything at once; without it, `db` is the file (None: in memory), `namespaces` exist beside
-    `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names. Several servers may
-    run in one process, each on its own file. Raises `StartupError` with one sentence that says what to do.
+    `settings` says everything at once. Without it, `db` is the file (None: in memory), `namespaces` exist beside
+    `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names.
+    Several servers may run in one process, each on its own file. Raises `StartupError` with one sentence that says
+    what to do.
     """
 
     def __init__(

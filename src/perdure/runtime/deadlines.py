@@ -59,9 +59,9 @@ class Deadlines:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def add(self, due_ns: int, run_key: int, kind: int, key: Key) -> None:
-        """A deadline was set, and is durable. Far ones are left to storage."""
-        if due_ns > self._horizon_ns:
+    def add(self, due_ns: int, run_key: int, kind: int, key: Key, *, stored: bool = True) -> None:
+        """A deadline was set. Far ones are left to storage, if they are `stored` there."""
+        if stored and due_ns > self._horizon_ns:
             return
         due = (due_ns, run_key, kind, key)
         if due in self._known:
@@ -140,12 +140,16 @@ class Deadlines:
         until_ns = now_ns + WINDOW_NS
         # New deadlines inside the window are held from now on, so that none falls between the pages and the writes.
         self._horizon_ns = until_ns
-        while True:
-            page = await self._storage.due(after, until_ns, PAGE)
-            for item in page:
-                self.add(item.due_ns, item.run_key, item.kind, engine_key(item.kind, item.key))
-            if len(page) < PAGE:
-                break
-            after = page[-1]
-            await self._fire_due()
+        try:
+            while True:
+                page = await self._storage.due(after, until_ns, PAGE)
+                for item in page:
+                    self.add(item.due_ns, item.run_key, item.kind, engine_key(item.kind, item.key))
+                if len(page) < PAGE:
+                    break
+                after = page[-1]
+                await self._fire_due()
+        except Exception:
+            self._horizon_ns = 0  # the window is not known, so the next turn reads it again
+            raise
         self._clock.call_at(until_ns - WINDOW_NS // 2, self._wake.set)

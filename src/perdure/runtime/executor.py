@@ -379,6 +379,7 @@ class Executor:
             if self._open.number != number:
                 raise Unavailable(LOST)
             group = self._open
+            self._ask_flush()
         waiter = self._loop.create_future()
         group.waiters.append(waiter)
         await waiter

@@ -21,13 +21,20 @@ from typing import Any
 from perdure.clock import Clock
 from perdure.engine.execution import Key
 from perdure.runtime.rows import engine_key
-from perdure.storage.base import Storage
+from perdure.storage.base import ReadyItem, Storage
 
 log = logging.getLogger(__name__)
 
 MAX_IN_MEMORY = 5_000
 """Tasks of one queue in memory; those beyond stay in storage until the head is served."""
-PAGE = 1_000
+MAX_POLLERS = 1_000
+"""Pollers of one queue that are remembered."""
+MAX_IDLE_QUEUES = 5_000
+"""Queues without a waiting poll or query that are remembered; sticky ones have a new name for each worker process."""
+SWEEP_EVERY = 1_000
+"""New queues after which those are looked for that nobody uses any more."""
+RETRY_NS = 1_000_000_000
+"""After a failure to read or hand out tasks, when to read the queue again."""
 
 Task = tuple[int, int, int, Key]
 """(order, run key, kind, key)"""
@@ -63,7 +70,10 @@ class Poller:
 
 @dataclass(slots=True, eq=False)
 class Queue:
-    """See the module's text. `loaded` tells that memory holds the head of the queue."""
+    """See the module's text. `loaded`: memory holds the head of the queue, up to `read_to` if there is `more`.
+
+    `serving` counts the polls that are being given a task. `abandoned`: its worker has said that it leaves.
+    """
 
     name: str
     tasks: list[tuple[int, int, int, str, Key]] = field(default_factory=list)
@@ -75,6 +85,14 @@ class Queue:
     loaded: bool = False
     loading: bool = False
     more: bool = False
+    read_to: ReadyItem | None = None
+    retrying: bool = False
+    serving: int = 0
+    abandoned: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return not (self.polls or self.queries or self.serving or self.loading)
 
 
 class Matching:
@@ -87,16 +105,27 @@ class Matching:
         self._poller_ttl_ns = int(poller_ttl_s * 1e9)
         self._queues: dict[str, Queue] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._sweep_at = SWEEP_EVERY
         self._stopped = False
 
-    def queue(self, name: str) -> Queue:
+    def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
         if queue is None:
+            if len(self._queues) >= self._sweep_at:
+                self._sweep()
             queue = self._queues[name] = Queue(name)
         return queue
 
-    def find(self, name: str) -> Queue | None:
-        return self._queues.get(name)
+    def _sweep(self) -> None:
+        """Forget queues that nobody has polled for long, and beyond a number those that were polled longest ago."""
+        oldest_ns = self._clock.now_ns() - max(self._sticky_window_ns, self._poller_ttl_ns)
+        idle = sorted((queue for queue in self._queues.values() if queue.idle), key=lambda queue: queue.last_poll_ns)
+        spare = len(idle) - MAX_IDLE_QUEUES
+        for number, queue in enumerate(idle):
+            if number >= spare and queue.last_poll_ns > oldest_ns:
+                break
+            del self._queues[queue.name]
+        self._sweep_at = len(self._queues) + SWEEP_EVERY
 
     # Tasks.
 
@@ -104,12 +133,14 @@ class Matching:
         """A task became ready, and is durable. `normal` is where it goes if it is sticky and its worker is away."""
         if normal and not self.is_polled(name):
             name = normal
-        queue = self.queue(name)
+        queue = self._queues.get(name)
         task = (order, run_key, kind, key)
-        if not (queue.loaded or queue.loading) or task in queue.known:
+        if queue is None or not (queue.loaded or queue.loading) or task in queue.known:
             return
         if len(queue.tasks) >= MAX_IN_MEMORY:
             queue.more = True
+            if queue.read_to is not None and task[:3] <= queue.read_to[:3]:
+                queue.read_to = None
             return
         self._push(queue, task)
         self._match(queue)
@@ -122,7 +153,7 @@ class Matching:
     def is_polled(self, name: str) -> bool:
         """Whether a worker polls the queue, or did within the sticky window."""
         queue = self._queues.get(name)
-        if queue is None:
+        if queue is None or queue.abandoned:
             return False
         return bool(queue.polls) or self._clock.now_ns() - queue.last_poll_ns < self._sticky_window_ns
 
@@ -136,10 +167,14 @@ class Matching:
 
     def poll(self, name: str, poll: Poll) -> None:
         """A worker waits for a task of the queue. It is served through `poll.take`, or withdrawn with `withdraw`."""
-        queue = self.queue(name)
+        queue = self._queue(name)
         now_ns = self._clock.now_ns()
         queue.last_poll_ns = now_ns
+        queue.abandoned = False
+        queue.pollers.pop(poll.identity, None)
         queue.pollers[poll.identity] = Poller(poll.identity, now_ns, poll.details)
+        if len(queue.pollers) > MAX_POLLERS:
+            del queue.pollers[next(iter(queue.pollers))]
         queue.polls.append(poll)
         if not queue.loaded and not queue.loading:
             self._spawn(self._load(queue))
@@ -176,13 +211,13 @@ class Matching:
         """The worker of a sticky queue is gone: what comes for it goes to the normal queue from now on."""
         queue = self._queues.get(name)
         if queue is not None:
-            queue.last_poll_ns = 0
+            queue.abandoned = True
 
     # Queries.
 
     def add_query(self, name: str, query: Any) -> None:
         """A query that a worker of the queue shall answer. It lives in memory only."""
-        queue = self.queue(name)
+        queue = self._queue(name)
         queue.queries.append(query)
         self._match(queue)
 
@@ -232,8 +267,10 @@ class Matching:
             return
         except Exception:
             log.exception("a task of queue %s could not be handed out", queue.name)
+            self._look_again(queue)
             self._handed_out(queue, poll, task, Taken.STALE)
             return
+        queue.serving += 1
         self._spawn(self._finish(queue, poll, task, iterator, waiting))
 
     async def _finish(self, queue: Queue, poll: Poll, task: Task, iterator: Any, waiting: Any) -> None:
@@ -241,7 +278,10 @@ class Matching:
             taken = await _Resumed(iterator, waiting)
         except Exception:
             log.exception("a task of queue %s could not be handed out", queue.name)
+            self._look_again(queue)
             taken = Taken.STALE
+        finally:
+            queue.serving -= 1
         self._handed_out(queue, poll, task, taken)
         self._match(queue)
 
@@ -252,18 +292,22 @@ class Matching:
             self._push(queue, task)
 
     async def _load(self, queue: Queue) -> None:
-        """Read the head of the queue from storage."""
+        """Read the head of the queue from storage, or go on from where the last reading ended."""
         queue.loading = True
         try:
-            page = await self._storage.ready(queue.name, None, MAX_IN_MEMORY)
+            page = await self._storage.ready(queue.name, queue.read_to, MAX_IN_MEMORY)
             for item in page:
                 task = (item.order, item.run_key, item.kind, engine_key(item.kind, item.key))
                 if task not in queue.known:
                     self._push(queue, task)
-            queue.more = queue.more or len(page) == MAX_IN_MEMORY
+            full = len(page) == MAX_IN_MEMORY
+            queue.more = queue.more or full
+            # Tasks that were started and are not written yet are still there: going on behind them leads past them.
+            queue.read_to = page[-1] if full else None
             queue.loaded = True
         except Exception:
-            log.exception("the tasks of queue %s could not be read; trying again at the next poll", queue.name)
+            log.exception("the tasks of queue %s could not be read; trying again in a second", queue.name)
+            self._look_again(queue)
         finally:
             queue.loading = False
         self._match(queue)
@@ -272,15 +316,24 @@ class Matching:
         """Read the heads of all polled queues again: tasks may have been lost from memory."""
         for queue in self._queues.values():
             if queue.loaded:
-                queue.loaded = False
-                self._spawn(self._load(queue))
+                self._reload(queue)
 
-    def requeue(self, name: str, task: Task) -> None:
-        """A task that was taken could not be delivered: offer it again."""
-        queue = self.queue(name)
-        if queue.loaded and task not in queue.known:
-            self._push(queue, task)
-            self._match(queue)
+    def _reload(self, queue: Queue) -> None:
+        queue.loaded, queue.read_to = False, None
+        self._spawn(self._load(queue))
+
+    def _look_again(self, queue: Queue) -> None:
+        """Read the queue again in a while: a task may be durable and in nobody's hands."""
+        if queue.retrying:
+            return
+        queue.retrying = True
+
+        def retry() -> None:
+            queue.retrying = False
+            if not self._stopped:
+                self._reload(queue)
+
+        self._clock.call_at(self._clock.now_ns() + RETRY_NS, retry)
 
     def stop(self) -> None:
         """Hand out nothing any more."""

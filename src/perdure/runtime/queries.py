@@ -110,7 +110,7 @@ class Queries:
                 try:
                     return await self._ask_queue(run, query, sticky, limit_s, deadline)
                 except TimeoutError:
-                    self._reset_stickiness(run)
+                    await self._reset_stickiness(run.run_key)
         if not matching.has_pollers(normal, self._runtime.config.query_poller_unavailable_window_s):
             raise FailedPrecondition("no poller seen for task queue recently, worker may be down")
         try:
@@ -118,8 +118,9 @@ class Queries:
         except TimeoutError:
             raise DeadlineExceeded("context deadline exceeded") from None
 
-    def _reset_stickiness(self, run: Run) -> None:
-        if run.execution.running and not run.lost:
+    async def _reset_stickiness(self, run_key: int) -> None:
+        run = await self._executor.by_key(run_key)
+        if run is not None and run.execution.running:
             self._executor.apply(run, inputs.ResetStickiness())
 
     async def _ask_queue(
@@ -142,6 +143,11 @@ class Queries:
         """The worker that was given the query is gone."""
         if not task.answer.done():
             self._runtime.matching.add_query(task.queue, task)
+
+    def fail(self, task: QueryTask, error: PerdureError) -> None:
+        """The query could not be given to a worker."""
+        if not task.answer.done():
+            task.answer.set_exception(error)
 
     def answer_direct(self, query_id: str, result: WorkflowQueryResult) -> None:
         """A worker answered a query that it was given directly. Raises `NotFound` when nobody waits for it."""
@@ -174,6 +180,7 @@ class Queries:
         if answer is Route.DIRECT:
             return await self._ask_directly(run, query, deadline)
         assert isinstance(answer, WorkflowQueryResult)
+        await self._executor.settled(run)  # the worker answered from the task that it completed with the answer
         return answer
 
     def _look(self, run: Run) -> None:

@@ -121,6 +121,10 @@ class Run:
 
         return stop
 
+    def hold(self) -> Callable[[], None]:
+        """Keep the run in memory until what is returned is called."""
+        return self.on_change(lambda: None)
+
     def wake(self) -> None:
         for callback in list(self._waiting):
             callback()

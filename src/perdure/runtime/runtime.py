@@ -79,14 +79,14 @@ class Runtime:
         await self.storage.close()
 
     def _publish(self, run: Run, decision: Decision) -> None:
-        """A decision is durable: offer its tasks and note its deadlines."""
+        """A decision is durable, or will be with the next: offer its tasks and note its deadlines."""
         for kind, key, item in decision.changes:
             if item is None:
                 continue
             if item.queue is not None:
                 self._offer(run, kind, key, item)
             if item.due_ns is not None:
-                self.deadlines.add(item.due_ns, run.run_key, kind, key)
+                self.deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
         normal = ""

@@ -6,7 +6,6 @@ from typing import Any
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payloads
-from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
@@ -81,12 +80,15 @@ class ActivityTasks:
             return Taken.STALE
         await executor.settled(run)
         if not call.reply(activity_response(run, activity, namespace).SerializeToString()):
-            self._release(run, activity)
+            await self._release(run.run_key, activity)
             return Taken.STALE
         return Taken.SERVED
 
-    def _release(self, run: Run, activity: Activity) -> None:
+    async def _release(self, run_key: int, activity: Activity) -> None:
         """The worker was gone before it got the task: the attempt has not begun."""
+        run = await self._executor.by_key(run_key)
+        if run is None:
+            return
         release = inputs.ReleaseActivity(activity.scheduled_event_id, activity.attempt, activity.request_id)
         try:
             self._executor.apply(run, release)
@@ -200,7 +202,7 @@ class ActivityTasks:
 
     async def _fail(self, target: Target, request: Any) -> None:
         run, scheduled_event_id, attempt, activity_id = target
-        failure = request.failure if request.HasField("failure") else Failure()
+        failure = request.failure if request.HasField("failure") else None
         details = _payloads(request, "last_heartbeat_details")
         await self._apply(
             run,

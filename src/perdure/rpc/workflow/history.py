@@ -20,12 +20,12 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine.machines.workflow_task import materialise
-from perdure.errors import InvalidArgument, NotFound
+from perdure.errors import InvalidArgument, NotFound, Unavailable
 from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
 from perdure.runtime import history
-from perdure.runtime.executor import RUN_NOT_FOUND
+from perdure.runtime.executor import LOST, RUN_NOT_FOUND
 from perdure.runtime.namespaces import Namespace
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
@@ -153,7 +153,7 @@ class Histories:
         """Until `enough`, or the run has closed, or it is time to answer."""
         loop = asyncio.get_running_loop()
         expiry = loop.time() + self._patience_s(call)
-        while run.execution.running and not enough() and loop.time() < expiry and not self._stopping:
+        while run.execution.running and not (enough() or run.lost or self._stopping) and loop.time() < expiry:
             waiter = loop.create_future()
             timer = loop.call_at(expiry, _resolve, waiter)
             stop = run.on_change(lambda waiter=waiter: _resolve(waiter))  # type: ignore[misc]
@@ -166,6 +166,8 @@ class Histories:
                 timer.cancel()
         if run.deleted:
             raise _gone(run)
+        if run.lost:
+            raise Unavailable(LOST)
 
     def _patience_s(self, call: Call) -> float:
         config = self._runtime.config

@@ -27,6 +27,7 @@ class Polls:
         self._waiting: dict[Poll, tuple[Call, bytes, str, str]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gone: dict[str, None] = {}
+        self._stopping = False
 
     def park(self, queue: str, poll: Poll, call: Call, empty: Message, worker_key: str) -> None:
         """Wait for a task of `queue`. `empty` is the answer when there is none."""
@@ -35,7 +36,7 @@ class Polls:
         if call.timeout_s is not None:
             timeout_s = min(timeout_s, max(0.0, call.timeout_s - MARGIN_S))
         answer = empty.SerializeToString()
-        if worker_key in self._gone:
+        if self._stopping or worker_key in self._gone:
             call.reply(answer)
             return
         loop = asyncio.get_running_loop()
@@ -44,10 +45,14 @@ class Polls:
         taken = poll.take
 
         async def take(task: Any) -> Any:
-            result = await taken(task)
-            if call.done:
-                self._end(poll, timer)
-            return result
+            try:
+                return await taken(task)
+            finally:
+                if poll not in self._waiting:  # its time came meanwhile
+                    call.reply(answer)
+                if call.done:
+                    self._end(poll, timer)
+                    poll.canceled = True
 
         poll.take = take
         call.on_cancel(lambda: self._cancel(queue, poll, timer))
@@ -78,7 +83,8 @@ class Polls:
                 self._expire(queue, poll)
 
     def release_all(self) -> None:
-        """Answer every poll: the server stops."""
+        """Answer every poll, and let none wait any more: the server stops."""
+        self._stopping = True
         for poll, (_, _, queue, _) in list(self._waiting.items()):
             self._expire(queue, poll)
 

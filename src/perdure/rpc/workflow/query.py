@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.rpc import tokens, validate
 from perdure.rpc.transport import Call
 from perdure.runtime.queries import Queries, unwrap
+from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
 Condition = QueryRejectCondition
@@ -31,7 +32,14 @@ class QueryHandlers:
         validate.query(request, self._runtime.config)
         execution = request.execution
         run = await self._runtime.executor.find(namespace.id, execution.workflow_id, execution.run_id)
-        await self._runtime.executor.settled(run)
+        release = run.hold()  # the answer comes through this object
+        try:
+            await self._runtime.executor.settled(run)
+            return await self._query(run, request, call)
+        finally:
+            release()
+
+    async def _query(self, run: Run, request: QueryWorkflowRequest, call: Call) -> QueryWorkflowResponse:
         if _rejected(run.core.status, request.query_reject_condition):
             response = QueryWorkflowResponse()
             response.query_rejected.status = Status.ValueType(run.core.status)

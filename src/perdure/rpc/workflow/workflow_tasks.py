@@ -26,7 +26,7 @@ from perdure.engine.execution import WorkflowTask
 from perdure.engine.machines.workflow_task import NOT_FOUND, materialise
 from perdure.engine.queues import workflow_queue
 from perdure.engine.times import set_time
-from perdure.errors import NotFound
+from perdure.errors import NotFound, PerdureError
 from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
@@ -109,7 +109,7 @@ class WorkflowTasks:
             token = tokens.HistoryToken(core.run_id, page.next_event_id)
             response.next_page_token = tokens.encode(token)
         else:
-            suffix = materialise(core, task)
+            suffix = materialise(core, task, task.identity)
             if suffix:
                 data += History(events=suffix).SerializeToString()
         self._queries.attach(run, response)
@@ -147,9 +147,22 @@ class WorkflowTasks:
         response.workflow_execution_task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
 
     async def _give_query(self, call: Call, query: QueryTask, sticky: bool) -> None:
-        """Hand a query to a worker directly: with the whole history, unless the worker is the sticky one."""
-        run = query.run
+        try:
+            response = await self._query_response(query, sticky)
+        except PerdureError as error:
+            self._queries.fail(query, error)
+            call.reply(b"")  # an empty response: poll again
+            return
+        if not call.reply(response):
+            self._queries.dispatch_again(query)
+
+    async def _query_response(self, query: QueryTask, sticky: bool) -> bytes:
+        """A query for a worker directly: with the whole history, unless the worker is the sticky one."""
+        run = await self._executor.by_key(query.run.run_key)
+        if run is None:
+            raise NotFound("the workflow was deleted")
         core = run.core
+        await self._executor.settled(run)
         token = tokens.QueryTaskToken(core.namespace_id, query.id)
         response = PollWorkflowTaskQueueResponse(
             task_token=tokens.encode(token),
@@ -167,8 +180,7 @@ class WorkflowTasks:
             if page.next_event_id:
                 next_page = tokens.HistoryToken(core.run_id, page.next_event_id)
                 response.next_page_token = tokens.encode(next_page)
-        if not call.reply(with_history(response, data)):
-            self._queries.dispatch_again(query)
+        return with_history(response, data)
 
     # Answers.
 
@@ -193,6 +205,7 @@ class WorkflowTasks:
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
         if completed.new_task is not None:
+            # The worker that asks for it has just had the run in its cache.
             task = await self.response(run, completed.new_task, sticky=True)
             response.workflow_task.MergeFromString(task)
         return response
