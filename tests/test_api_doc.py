@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from perdure.rpc import coverage
+from perdure.rpc import coverage, sdk_suite
 from perdure.rpc.api_doc import api_doc
 from perdure.rpc.services import methods
 
@@ -33,3 +33,16 @@ def test_a_method_declared_as_refused_has_no_handler() -> None:
 
 def test_what_falls_short_says_how() -> None:
     assert all(entry.note for entry in coverage.TABLE.values() if entry.state != "done")
+
+
+def test_tests_of_the_sdk_wait_only_for_features_that_are_missing() -> None:
+    """A feature that has arrived takes its tests off the list."""
+    handled = coverage.implemented()
+    absent = {entry.feature for name, entry in coverage.TABLE.items() if name not in handled}
+    assert set(sdk_suite.WAITING) <= absent
+
+
+def test_tests_of_the_sdk_are_of_the_files_that_are_told_of() -> None:
+    told = {file for files in (*sdk_suite.WAITING.values(), sdk_suite.TOO_PROMPT) for file in files}
+    assert told <= set(sdk_suite.FILES)
+    assert all(0 <= sdk_suite.missing(file) <= total for file, total in sdk_suite.FILES.items())

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 
 from perdure.rpc import coverage
+from perdure.rpc.sdk_suite import sdk_suite_doc
 from perdure.rpc.services import SERVICES
 
 INTRODUCTION = """\
@@ -34,7 +35,7 @@ def api_doc() -> str:
         lines += ["| method | state | belongs to | note |", "|---|---|---|---|"]
         lines += [_row(name, state) for name, state in sorted(rows)]
         sections.append("\n".join(lines) + "\n")
-    return "\n".join(sections)
+    return "\n".join([*sections, sdk_suite_doc()])
 
 
 def _row(name: str, state: coverage.State) -> str:
