@@ -23,7 +23,7 @@ demo: $(STAMP)  ## Run 240 orders through two server crashes and a worker crash
 	$(BIN)/python -m examples.orders.demo
 
 test: $(STAMP)  ## Run the tests
-	$(PYTEST) -q
+	$(PYTEST) -q -n 2 --dist loadfile
 
 lint: $(STAMP)  ## Check style
 	$(BIN)/ruff check .
@@ -44,7 +44,7 @@ parity: $(STAMP)  ## Compare with the reference server at REFERENCE=host:port
 	REFERENCE=$(REFERENCE) $(PYTEST) -q tests/conformance
 
 sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
-	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/simulation tests/storage
+	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage
 
 wheel: $(STAMP)  ## Build the wheel and try it in an empty environment
 	rm -rf dist build/wheel-venv

@@ -1,8 +1,8 @@
 """What can be set: `Dynamic`, the limits and switches that Temporal calls dynamic configuration, and `Settings`, how
 one server runs.
 
-Every field of `Dynamic` is declared once, with Temporal's own key, its default and what it means; nothing else in the
-server holds a limit. A field exists only while something reads it. Names follow Temporal's Go constants, with the unit
+Every field of `Dynamic` is declared once, with Temporal's own key, its default and what it means; no other file
+holds a value of it. A field exists only while something reads it. Names follow Temporal's Go constants, with the unit
 last. Values come in as JSON, as `--dynamic-config-value KEY=JSON` of the official CLI sends them.
 
 A value that can't be is a `StartupError` whose sentence names where it came from.
@@ -52,19 +52,15 @@ class Dynamic:
     blob_size_limit_error_bytes: int = _key("limit.blobSize.error", 2 * MIB)
     """Largest payload, header or details."""
     blob_size_limit_warn_bytes: int = _key("limit.blobSize.warn", 512 * KIB)
-    """Payloads above are logged; below, the error limit does not apply."""
+    """Up to this size the error limit does not apply."""
     memo_size_limit_error_bytes: int = _key("limit.memoSize.error", 2 * MIB)
     """Largest memo."""
     memo_size_limit_warn_bytes: int = _key("limit.memoSize.warn", 2 * KIB)
-    """Memos above are logged; below, the error limit does not apply."""
+    """Up to this size the error limit does not apply."""
     max_id_length: int = _key("limit.maxIDLength", 1000)
     """Longest workflow id, type, task queue, identity, ..., in bytes of UTF-8."""
     worker_build_id_size_limit_bytes: int = _key("limit.workerBuildIdSize", 255)
     """Longest build id."""
-    max_user_metadata_summary_size_bytes: int = _key("limit.userMetadataSummarySize", 400)
-    """Largest summary payload."""
-    max_user_metadata_details_size_bytes: int = _key("limit.userMetadataDetailsSize", 20_000)
-    """Largest details payload."""
     max_links_per_request: int = _key("frontend.maxlinksPerRequest", 10)
     """Links in one request."""
     link_max_size_bytes: int = _key("frontend.linkMaxSize", 4000)
@@ -73,42 +69,26 @@ class Dynamic:
     """Completion callbacks of one run."""
     callback_url_max_length: int = _key("frontend.callbackURLMaxLength", 1000)
     """Longest callback URL."""
-    callback_header_max_size_bytes: int = _key("frontend.callbackHeaderMaxLength", 8 * KIB)
-    """All headers of one callback."""
     search_attributes_number_of_keys_limit: int = _key("frontend.searchAttributesNumberOfKeysLimit", 100)
     """Search attributes of one run."""
     search_attributes_size_of_value_limit_bytes: int = _key("frontend.searchAttributesSizeOfValueLimit", 2 * KIB)
     """Largest value."""
     search_attributes_total_size_limit_bytes: int = _key("frontend.searchAttributesTotalSizeLimit", 40 * KIB)
     """All names and values of one run."""
-    max_service_error_message_length: int = _key("system.maxServiceErrorMessageLength", 4000)
-    """Error messages are cut to this, in bytes."""
 
     # Sizes of what an execution accumulates.
     history_size_limit_error_bytes: int = _key("limit.historySize.error", 50 * MIB)
     """Above, the workflow is terminated."""
-    history_size_limit_warn_bytes: int = _key("limit.historySize.warn", 10 * MIB)
-    """Above, a warning is logged."""
     history_size_suggest_continue_as_new_bytes: int = _key("limit.historySize.suggestContinueAsNew", 4 * MIB)
     """From here workers are told to continue as new."""
     history_count_limit_error: int = _key("limit.historyCount.error", 50 * KIB)
     """Events; above, the workflow is terminated."""
-    history_count_limit_warn: int = _key("limit.historyCount.warn", 10 * KIB)
-    """Events; above, a warning is logged."""
     history_count_suggest_continue_as_new: int = _key("limit.historyCount.suggestContinueAsNew", 4 * KIB)
     """Events from which workers are told to continue as new."""
-    mutable_state_size_limit_error_bytes: int = _key("limit.mutableStateSize.error", 8 * MIB)
-    """Above, the workflow is terminated."""
-    mutable_state_size_limit_warn_bytes: int = _key("limit.mutableStateSize.warn", MIB)
-    """Above, a warning is logged."""
     mutable_state_activity_failure_size_limit_error_bytes: int = _key(
         "limit.mutableStateActivityFailureSize.error", 4 * KIB
     )
     """A larger last failure of a retrying activity is cut."""
-    mutable_state_activity_failure_size_limit_warn_bytes: int = _key(
-        "limit.mutableStateActivityFailureSize.warn", 2 * KIB
-    )
-    """Above, a warning is logged."""
     num_pending_activities_limit_error: int = _key("limit.numPendingActivities.error", 2000)
     """0: no limit."""
     num_pending_child_executions_limit_error: int = _key("limit.numPendingChildExecutions.error", 2000)
@@ -123,18 +103,6 @@ class Dynamic:
     """Likewise, by size."""
     maximum_signals_per_execution: int = _key("history.maximumSignalsPerExecution", 10_000)
     """Signals one run takes; 0: no limit."""
-    maximum_request_ids_per_execution: int = _key("history.maximumRequestIDsPerExecution", 25)
-    """Attached request ids that one run remembers."""
-    max_in_flight_updates: int = _key("history.maxInFlightUpdates", 10)
-    """Updates of one run not yet completed; 0: no limit."""
-    max_in_flight_update_payloads_bytes: int = _key("history.maxInFlightUpdatePayloads", 20 * MIB)
-    """Their payloads; 0: no limit."""
-    max_total_updates: int = _key("history.maxTotalUpdates", 2000)
-    """Updates one run takes; 0: no limit."""
-    max_total_updates_suggest_continue_as_new_threshold: float = _key(
-        "history.maxTotalUpdates.suggestContinueAsNewThreshold", 0.9
-    )
-    """Share of the total from which workers are told to continue as new."""
     max_buffered_query_count: int = _key("history.MaxBufferedQueryCount", 1)
     """Queries of one run that wait for a workflow task."""
     history_max_auto_reset_points: int = _key("history.historyMaxAutoResetPoints", 20)
@@ -147,18 +115,12 @@ class Dynamic:
     """Longer workflow task timeouts are cut to this."""
     workflow_task_heartbeat_timeout_s: float = _key("history.workflowTaskHeartbeatTimeout", 1800.0)
     """How long a worker may keep a workflow task by heartbeats."""
-    workflow_task_critical_attempts: int = _key("history.workflowTaskCriticalAttempt", 10)
-    """From this attempt on a failing workflow task is logged."""
     workflow_task_retry_backoff_min_attempts: int = _key("", 3)
     """The task's timeout grows from the attempt after this."""
     workflow_task_retry_initial_interval_s: float = _key("", 5.0)
     """First addition to that timeout; it doubles."""
     workflow_task_retry_max_interval_s: float = _key("history.workflowTaskRetryMaxInterval", 600.0)
     """Largest addition."""
-    discard_speculative_workflow_task_maximum_events_count: int = _key(
-        "history.discardSpeculativeWorkflowTaskMaximumEventsCount", 10
-    )
-    """Events since the last task up to which a speculative one may vanish."""
     default_activity_retry_policy: RetryDefaults = _key("history.defaultActivityRetryPolicy", _RETRY)
     """Unset fields of an activity's retry policy."""
     default_workflow_retry_policy: RetryDefaults = _key("history.defaultWorkflowRetryPolicy", _RETRY)
@@ -214,17 +176,11 @@ class Dynamic:
 
     # Namespaces and visibility.
     namespace_min_retention_s: float = _key("system.namespaceMinRetentionLocal", HOUR_S)
-    """Shortest retention of a local namespace."""
-    namespace_min_retention_global_s: float = _key("system.namespaceMinRetentionGlobal", DAY_S)
-    """Shortest retention of a global namespace."""
-    retention_timer_jitter_s: float = _key("history.retentionTimerJitterDuration", 1800.0)
-    """Closed runs are deleted up to this much later than their retention says."""
+    """Shortest retention of a namespace."""
     delete_namespace_delay_s: float = _key("frontend.deleteNamespaceNamespaceDeleteDelay", 0.0)
     """How long a deleted namespace's record stays."""
     suppress_error_set_system_search_attribute: bool = _key("system.suppressErrorSetSystemSearchAttribute", False)
     """System search attributes in requests are ignored, not refused."""
-    mask_internal_error_details: bool = _key("frontend.maskInternalErrorDetails", True)
-    """Bugs of the server answer with a hash, the text goes to the log."""
     reserved_task_queue_prefix: str = _key("", "/_sys/")
     """Task queue names may not start so."""
 

@@ -52,6 +52,12 @@ class NamespaceNotFound(NotFound):
         self.namespace = namespace
 
 
+class UnknownService(PerdureError):
+    """A health check of something that is not there: a plain status, as gRPC's own health service gives it."""
+
+    code = 5
+
+
 class AlreadyExists(PerdureError):
     code = 6
 

@@ -21,6 +21,7 @@ from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
 from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.namespaces import NamespaceHandlers
+from perdure.rpc.workflow.nexus_tasks import NexusTasks
 from perdure.rpc.workflow.operator import OperatorHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
@@ -67,9 +68,10 @@ class Server:
         async with perdure.Server(db="orders.db") as server:
             client = await server.client()
 
-    `settings` says everything at once; without it, `db` is the file (None: in memory), `namespaces` exist beside
-    `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names. Several servers may
-    run in one process, each on its own file. Raises `StartupError` with one sentence that says what to do.
+    `settings` says everything at once. Without it, `db` is the file (None: in memory), `namespaces` exist beside
+    `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names.
+    Several servers may run in one process, each on its own file. Raises `StartupError` with one sentence that says
+    what to do.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class Server:
             VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),
             workflow_tasks,
             ActivityTasks(runtime, polls),
+            NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
             Executions(runtime, workflow_tasks),
             self._histories,

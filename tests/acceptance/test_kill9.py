@@ -27,7 +27,8 @@ from tests.acceptance.kill9 import EXPECTED, LEAST_CALLS, differences, kill_and_
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
 KILLS = 50 if SWEEP else 3
 CROWD = 1000 if SWEEP else 200
-DELAY = timedelta(seconds=1.5)
+DELAY = timedelta(seconds=4)
+"""Long enough for the kill to come before it is over, on a busy machine too."""
 TASK_QUEUE = "kill9-others"
 
 
@@ -90,14 +91,14 @@ async def square(number: int) -> int:
     return number * number
 
 
-def worker(client: Client) -> Worker:
+def worker(client: Client, sticky_timeout_s: float = 1) -> Worker:
     return Worker(
         client,
         task_queue=TASK_QUEUE,
         workflows=[Sleeper, Retrier, OneActivity],
         activities=[second_time_lucky, square],
         workflow_runner=UnsandboxedWorkflowRunner(),
-        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=sticky_timeout_s),
     )
 
 
@@ -156,7 +157,7 @@ async def test_a_crowd_that_starts_at_once_completes_without_a_failed_call(serve
     await answering(server.address, server)
     client = await Client.connect(server.address, retry_config=RetryConfig(max_retries=1))
 
-    async with worker(client):
+    async with worker(client, sticky_timeout_s=60):
         crowd = [
             client.execute_workflow(OneActivity.run, number, id=f"crowd-{number}", task_queue=TASK_QUEUE)
             for number in range(CROWD)

@@ -118,13 +118,13 @@ async def test_a_failing_callback_does_not_stop_the_clock():
 
 
 @pytest.mark.parametrize("ids", [RandomIds(), SeededIds(1)], ids=["random", "seeded"])
-def test_ids_are_version_4_uuids_and_do_not_repeat(ids):
+def test_ids_are_version_7_uuids_and_do_not_repeat(ids):
     made = [ids.uuid() for _ in range(1000)]
     assert len(set(made)) == 1000
     for text in made:
         parsed = uuid.UUID(text)
         assert str(parsed) == text
-        assert (parsed.version, parsed.variant) == (4, uuid.RFC_4122)
+        assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)
     assert all(0 <= ids.random() < 1 for _ in range(100))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
 
+from perdure.config import Dynamic
 from perdure.engine.execution import Execution, Kind, decode_core, decode_item, encode
 from perdure.engine.rebuild import ITEMS_NOT_IN_EVENTS, NOT_IN_EVENTS, SETTLED_AFTER_CLOSE, Identity, rebuild
 
@@ -124,7 +126,7 @@ def _check_references(events: list[HistoryEvent], buffered: list[HistoryEvent]) 
 def _check_rebuild(execution: Execution, events: list[HistoryEvent]) -> None:
     core = execution.core
     identity = Identity(core.namespace_id, core.workflow_id, core.run_id, execution.run_key)
-    found = differences(execution, rebuild(identity, events))
+    found = differences(execution, rebuild(identity, events, Dynamic()))
     assert not found, "live != rebuilt:\n" + "\n".join(found)
 
 
@@ -135,17 +137,18 @@ def differences(live: Execution, rebuilt: Execution) -> list[str]:
         absent, _ = ITEMS_NOT_IN_EVENTS.get(kind, (lambda item: False, ""))
         mine = {key: item for key, item in live.pending[kind].items() if not absent(item)}
         theirs = rebuilt.pending[kind]
-        if kind in SETTLED_AFTER_CLOSE and not live.running:
+        settling = kind in SETTLED_AFTER_CLOSE and not live.running
+        if settling:
             theirs = {key: item for key, item in theirs.items() if key in mine}
         found += [f"{kind.name} {key}: only live" for key in mine.keys() - theirs.keys()]
         found += [f"{kind.name} {key}: only rebuilt" for key in theirs.keys() - mine.keys()]
         for key in mine.keys() & theirs.keys():
-            found += _fields(f"{kind.name} {key}", mine[key], theirs[key])
+            found += _fields(f"{kind.name} {key}", mine[key], theirs[key], {"due_ns"} if settling else set())
     return found
 
 
-def _fields(where: str, live: Any, rebuilt: Any) -> list[str]:
-    skipped = NOT_IN_EVENTS.get(type(live).__name__, {})
+def _fields(where: str, live: Any, rebuilt: Any, also: Collection[str] = ()) -> list[str]:
+    skipped = {*NOT_IN_EVENTS.get(type(live).__name__, {}), *also}
     return [
         f"{where}.{name}: {getattr(live, name)!r} live, {getattr(rebuilt, name)!r} rebuilt"
         for name in live.__struct_fields__

@@ -28,8 +28,6 @@ from perdure.errors import PerdureError
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
 SETTINGS = settings(
     max_examples=5000 if SWEEP else 150,
-    derandomize=not SWEEP,
-    deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )

@@ -103,7 +103,7 @@ def bomb(size_bytes: int) -> bytes:
     return b"".join([packer.compress(bytes(1 << 20)) for _ in range(size_bytes >> 20)]) + packer.flush()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.lists(st.binary(max_size=40_000), max_size=8), st.booleans())
 def test_what_is_within_the_limit_passes_untouched_in_any_pieces(
     chance: random.Random, payloads: list[bytes], compressed: bool
@@ -126,7 +126,7 @@ def test_what_is_within_the_limit_passes_untouched_in_any_pieces(
     assert requests.answers == b""
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.lists(st.binary(max_size=30_000), max_size=5))
 def test_answers_pass_untouched_and_what_is_put_in_between_breaks_none(
     chance: random.Random, payloads: list[bytes]

@@ -268,3 +268,16 @@ async def test_pages_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch, d: Dr
     monkeypatch.setattr(history, "MAX_PAGE_BYTES", 1)
     assert await pages(d, 0) == [[1, 2], [3], [4, 5, 6, 7], [8], [9, 10]]
     assert len(await pages(d, 0, "GetWorkflowExecutionHistoryReverse")) == 5
+
+
+async def test_an_unversioned_worker_that_tells_its_build_leaves_it_in_the_history(d: Driver) -> None:
+    """SDKs show a workflow the build that completed the task being replayed, so a new build must not hide the old."""
+    await d.start()
+    await d.complete(await d.poll_wft(), worker_version_stamp={"build_id": "1.0"})
+    await d.signal()
+    await d.complete(await d.poll_wft(), worker_version_stamp={"build_id": "1.1"})
+    builds = [
+        event.workflow_task_completed_event_attributes.worker_version.build_id
+        for event in await d.events(d.workflow_id)
+    ]
+    assert [build for build in builds if build] == ["1.0", "1.1"]

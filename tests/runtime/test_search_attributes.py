@@ -339,6 +339,7 @@ async def test_an_upsert_adds_replaces_and_removes(client: Client):
         "MyInt": ("Int", 2),
         "MyBool": ("Bool", True),
         "MyText": ("Text", "kept"),
+        "BuildIds": ("KeywordList", ["unversioned"]),
     }
 
 

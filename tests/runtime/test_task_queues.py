@@ -92,3 +92,28 @@ async def test_a_queue_is_its_only_partition(d: Driver) -> None:
     for partitions in (reply.activity_task_queue_partitions, reply.workflow_task_queue_partitions):
         assert [partition.key for partition in partitions] == [d.task_queue]
     assert (await d.call("ListTaskQueuePartitions")).message == "taskQueue is not set"
+
+
+async def test_a_nexus_worker_polls_its_own_queue_and_is_let_go_when_it_shuts_down() -> None:
+    config = {"frontend.enableCancelWorkerPollsOnShutdown": True}
+    async with conversation(dynamic_config=config) as d:
+        fields = {"task_queue": d.task_queue, "identity": "me", "worker_instance_key": "key", "timeout_s": 20}
+        poll = d.begin("PollNexusTaskQueue", **fields)
+
+        async def polls() -> bool:
+            return bool((await described(d, "NEXUS")).pollers)
+
+        await d.until(polls)
+        assert not (await described(d, "WORKFLOW")).pollers
+        assert await d.call("ShutdownWorker", worker_instance_key="key")
+        assert not (await poll).task_token
+
+
+async def test_a_nexus_poll_must_look_right(d: Driver) -> None:
+    refusals = {
+        "missing task queue name": {"task_queue": ""},
+        "Identity length exceeds limit.": {"task_queue": d.task_queue, "identity": "x" * 1001},
+    }
+    for message, fields in refusals.items():
+        refused = await d.call("PollNexusTaskQueue", timeout_s=5, **fields)
+        assert (refused.code, refused.message) == ("INVALID_ARGUMENT", message)

@@ -102,7 +102,7 @@ async def check(steps: list[dict[str, Any]]) -> None:
         await storage.close()
 
 
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=250)
 @given(st.lists(_steps, min_size=4, max_size=25))
 def test_any_way_of_batching_stores_the_same(steps: list[dict[str, Any]]) -> None:
     asyncio.run(check(steps))

@@ -6,9 +6,9 @@ stickiness, ...) is changed by the machines and listed in `perdure.engine.rebuil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
 
 from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.enums.v1 import (
@@ -21,6 +21,7 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
 
+from perdure.engine import attributes
 from perdure.engine.execution import (
     RUNNING,
     Activity,
@@ -64,6 +65,7 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     core.original_run_id = a.original_execution_run_id
     core.execution_timeout_ns = get_duration(a.workflow_execution_timeout)
     core.run_timeout_ns = get_duration(a.workflow_run_timeout)
+    core.has_run_timeout = a.HasField("workflow_run_timeout")
     core.task_timeout_ns = get_duration(a.workflow_task_timeout)
     core.execution_expiration_ns = get_time(a.workflow_execution_expiration_time)
     core.first_task_backoff_ns = get_duration(a.first_workflow_task_backoff)
@@ -224,37 +226,19 @@ def _task_completed(state: State, event: HistoryEvent, a: Any) -> None:
     core.close_attempted = False
     core.last_task_failure_cause = 0
     core.last_task_timed_out = False
+    core.failed_attempts = 0
+    core.reported_problems = []
     core.last_worker_identity = a.identity
-    if a.HasField("worker_version"):
-        core.most_recent_worker_version = a.worker_version.SerializeToString()
+    worker_version = a.worker_version.SerializeToString()
+    if core.completed_task_count == 1 or worker_version != core.most_recent_worker_version:
+        core.search_attributes = attributes.with_build_id(core.search_attributes, a.worker_version)
+    core.most_recent_worker_version = worker_version
     if a.sdk_metadata.sdk_name:
         core.sdk_name = a.sdk_metadata.sdk_name
     if a.sdk_metadata.sdk_version:
         core.sdk_version = a.sdk_metadata.sdk_version
     _add_reset_point(state, event, a)
-    _add_build_id(state, a)
     state.items(Kind.WORKFLOW_TASK).remove("")
-
-
-def _add_build_id(state: State, a: Any) -> None:
-    """Keep the list of builds that have worked on the run; one that names none counts as "unversioned"."""
-    build_id = a.worker_version.build_id
-    value = f"unversioned:{build_id}" if build_id else "unversioned"
-    attributes = SearchAttributes.FromString(state.core.search_attributes)
-    payload = attributes.indexed_fields[BUILD_IDS]
-    values = json.loads(payload.data) if payload.data else []
-    if value in values:
-        return
-    payload.metadata["encoding"], payload.metadata["type"] = b"json/plain", b"KeywordList"
-    payload.data = json.dumps([*values, value], separators=(",", ":")).encode()
-    state.core.search_attributes = attributes.SerializeToString()
-
-
-BUILD_IDS = "BuildIds"
-
-
-MAX_RESET_POINTS = 20
-"""The oldest are forgotten (`history.historyMaxAutoResetPoints`)."""
 
 
 def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
@@ -272,8 +256,11 @@ def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
         resettable=not (len(state.items(Kind.CHILD)) or len(state.items(Kind.EXTERNAL_CANCEL))),
     )
     point.create_time.CopyFrom(event.event_time)
-    del points.points[:-MAX_RESET_POINTS]
+    del points.points[: -state.max_reset_points]
     state.core.reset_points = points.SerializeToString()
+    if checksum:
+        checksums = [p.binary_checksum for p in points.points if p.binary_checksum]
+        state.core.search_attributes = attributes.with_checksums(state.core.search_attributes, checksums)
 
 
 def _task_failed(state: State, event: HistoryEvent, a: Any) -> None:
@@ -298,6 +285,7 @@ def fail_workflow_task(state: State, *, increment: bool) -> None:
         increment = False
         clear_stickiness(state)
     core.workflow_task_attempt = core.workflow_task_attempt + 1 if increment else 1
+    core.failed_attempts += increment
     core.close_attempted = False
     state.items(Kind.WORKFLOW_TASK).remove("")
 
@@ -423,10 +411,15 @@ def _child_closed(state: State, event: HistoryEvent, a: Any) -> None:
     state.items(Kind.CHILD).remove(a.initiated_event_id)
 
 
+def _own_request_id(state: State, event: HistoryEvent) -> str:
+    """What a request of this run to another one is known by there: the same whenever it is worked out."""
+    return str(uuid5(NAMESPACE_OID, f"{state.core.run_id}/{event.event_id}"))
+
+
 def _signal_initiated(state: State, event: HistoryEvent, a: Any) -> None:
     signal = ExternalSignal(
         initiated_event_id=event.event_id,
-        request_id=f"{state.core.run_id}:{event.event_id}",
+        request_id=_own_request_id(state, event),
         namespace=a.namespace,
         namespace_id=a.namespace_id,
         initiated=event.SerializeToString(),
@@ -442,7 +435,7 @@ def _signal_ended(state: State, event: HistoryEvent, a: Any) -> None:
 def _cancel_initiated(state: State, event: HistoryEvent, a: Any) -> None:
     cancel = ExternalCancel(
         initiated_event_id=event.event_id,
-        request_id=f"{state.core.run_id}:{event.event_id}",
+        request_id=_own_request_id(state, event),
         namespace=a.namespace,
         namespace_id=a.namespace_id,
         initiated=event.SerializeToString(),
@@ -457,7 +450,7 @@ def _cancel_ended(state: State, event: HistoryEvent, a: Any) -> None:
 
 def _signaled(state: State, event: HistoryEvent, a: Any) -> None:
     state.core.signal_count += 1
-    if a.request_id and not a.HasField("external_workflow_execution"):
+    if a.request_id:
         remember_request(state, a.request_id, event)
 
 

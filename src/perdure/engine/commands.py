@@ -69,7 +69,7 @@ def complete(
         t = make()
         _fail(t, bad, request)
         t.error = InvalidArgument(bad.message)
-        return t, Completed(task_created=t.workflow_task is not None)
+        return t, Completed(task_created=t.running)
 
 
 def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> Completed:
@@ -117,9 +117,9 @@ def _record_completed(t: Transition, request: RespondWorkflowTaskCompletedReques
     if options.build_id:
         a.deployment_version.deployment_name = options.deployment_name
         a.deployment_version.build_id = options.build_id
-    known = t.core.search_attributes
+    known = t.core.search_attributes, t.core.reported_problems
     t.record(event)
-    t.visibility = t.visibility or t.core.search_attributes != known
+    t.visibility = t.visibility or known != (t.core.search_attributes, t.core.reported_problems)
     return event.event_id
 
 

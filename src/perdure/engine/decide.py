@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+
 from perdure.engine import commands, inputs
+from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
 from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, Transition
@@ -58,7 +61,11 @@ def _require_task(t: Transition, token: inputs.CompleteWorkflowTask | inputs.Fai
 
 
 def _fail_workflow_task(t: Transition, i: inputs.FailWorkflowTask) -> None:
+    workflow.require_running(t)
     _require_task(t, i)
+    if i.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_GRPC_MESSAGE_TOO_LARGE:
+        workflow.terminate(t, reason=cause_name(i.cause), identity=workflow_task.HISTORY_SERVICE)
+        return
     workflow_task.fail(t, cause=i.cause, failure=i.failure, identity=i.identity, binary_checksum=i.binary_checksum)
     workflow_task.ensure(t)
 
@@ -139,7 +146,7 @@ def _lifetime(t: Transition, what: str) -> bool:
 
 
 def _signal(t: Transition, i: inputs.SignalWorkflow) -> None:
-    workflow.signal(t, i.signal)
+    workflow.signal(t, i.signal, wake=i.with_start)
 
 
 def _cancel(t: Transition, i: inputs.CancelWorkflow) -> None:

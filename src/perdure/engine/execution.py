@@ -247,6 +247,9 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     close_attempted: bool = False
     last_task_failure_cause: int = 0
     last_task_timed_out: bool = False
+    failed_attempts: int = 0
+    """Attempts of workflow tasks that failed since the last one that did not."""
+    reported_problems: list[str] = []
     signal_count: int = 0
     buffered_count: int = 0
     buffered_size_bytes: int = 0
@@ -263,6 +266,7 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     sdk_version: str = ""
     stamp: int = 0
     next_number: int = 1
+    has_run_timeout: bool = False
 
 
 CoreT = TypeVar("CoreT", bound=msgspec.Struct)

@@ -83,7 +83,7 @@ class CompleteActivity(_ActivityInput):
 
 @dataclass(slots=True)
 class FailActivity(_ActivityInput):
-    failure: Failure
+    failure: Failure | None
     last_heartbeat_details: Payloads | None = None
 
 
@@ -107,7 +107,10 @@ class Deadline(Input):
 
 @dataclass(slots=True)
 class SignalWorkflow(Input):
+    """`with_start`: the signal came with a start that found this run."""
+
     signal: Signal
+    with_start: bool = False
 
 
 @dataclass(slots=True)

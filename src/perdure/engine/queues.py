@@ -4,6 +4,7 @@ from __future__ import annotations
 
 WORKFLOW = "w"
 ACTIVITY = "a"
+NEXUS = "n"
 
 
 def workflow_queue(namespace_id: str, name: str) -> str:
@@ -12,3 +13,7 @@ def workflow_queue(namespace_id: str, name: str) -> str:
 
 def activity_queue(namespace_id: str, name: str) -> str:
     return f"{namespace_id}/{ACTIVITY}/{name}"
+
+
+def nexus_queue(namespace_id: str, name: str) -> str:
+    return f"{namespace_id}/{NEXUS}/{name}"

@@ -13,6 +13,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.config import Dynamic
 from perdure.engine.apply import apply
 from perdure.engine.execution import Core, Execution, Kind
 from perdure.engine.transition import State
@@ -28,10 +29,10 @@ class Identity:
     run_key: int
 
 
-def rebuild(identity: Identity, events: Iterable[HistoryEvent]) -> Execution:
+def rebuild(identity: Identity, events: Iterable[HistoryEvent], config: Dynamic) -> Execution:
     """The run that had these events. Buffered ones, whose id is 0, come last, in the order of their arrival."""
     core = Core(namespace_id=identity.namespace_id, workflow_id=identity.workflow_id, run_id=identity.run_id)
-    state = State(Execution(identity.run_key, core))
+    state = State(Execution(identity.run_key, core), config.history_max_auto_reset_points)
     for event in events:
         apply(state, event)
         if event.event_id:
@@ -58,6 +59,8 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "sticky_timeout_ns": _STICKY,
         "workflow_task_attempt": _UNWRITTEN + "; stickiness decides whether one counts",
         "close_attempted": _UNWRITTEN,
+        "failed_attempts": _UNWRITTEN + "; stickiness decides whether one counts",
+        "reported_problems": _UNWRITTEN,
         "first_task_scheduled": _UNWRITTEN,
         "buffered_count": _BUFFER,
         "buffered_size_bytes": _BUFFER,
@@ -109,5 +112,9 @@ ITEMS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
 }
 """Kind -> which of its items no event carries, and why."""
 
-SETTLED_AFTER_CLOSE: dict[Kind, str] = {Kind.CHILD: _AFTER_CLOSE, Kind.FOLLOW_UP: _AFTER_CLOSE}
-"""Kinds whose items go, once the run has closed, without an event."""
+SETTLED_AFTER_CLOSE: dict[Kind, str] = {
+    Kind.CHILD: _AFTER_CLOSE,
+    Kind.FOLLOW_UP: _AFTER_CLOSE,
+    Kind.ACTIVITY: "one that was cancelled, unstarted, together with the close has an end that is not told",
+}
+"""Kinds whose items, once the run has closed, lose their deadline or go without an event."""

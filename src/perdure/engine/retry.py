@@ -122,7 +122,7 @@ def _next_interval(
 
 def shortened(failure: Failure, limit_bytes: int) -> Failure:
     """What is kept of a failure that is too large: a note that it was, with the beginning of its texts as the cause."""
-    note = Failure(message="Failure exceeds size limit.", source="Server")
+    note = Failure(message="Failure exceeds size limit.")
     note.server_failure_info.SetInParent()
     _fill_shortened(note.cause, failure, limit_bytes, _MAX_CAUSES)
     return note

@@ -133,10 +133,11 @@ class Overlay:
 class State:
     """What `apply` changes: the core and the pending items. The base of `Transition`, and all that a rebuild needs."""
 
-    __slots__ = ("_overlays", "core", "execution")
+    __slots__ = ("_overlays", "core", "execution", "max_reset_points")
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Execution, max_reset_points: int) -> None:
         self.execution = execution
+        self.max_reset_points = max_reset_points
         self.core: Core = copy.copy(execution.core)
         self._overlays: dict[Kind, Overlay] = {}
 
@@ -209,7 +210,7 @@ class Transition(State):
     )
 
     def __init__(self, execution: Execution, env: Environment, *, created: bool = False) -> None:
-        super().__init__(execution)
+        super().__init__(execution, env.config.history_max_auto_reset_points)
         self.env = env
         self.now_ns = env.now_ns
         self.created = created

@@ -104,7 +104,10 @@ TABLE: dict[str, Coverage] = {
         "DescribeDeployment ListDeployments GetDeploymentReachability GetCurrentDeployment SetCurrentDeployment",
         "Deployments are deprecated and no longer supported, use Worker Deployments instead",
     ),
-    **_all("Nexus operations", "PollNexusTaskQueue RespondNexusTaskCompleted RespondNexusTaskFailed"),
+    "PollNexusTaskQueue": Coverage(
+        "Nexus operations", "empty", "A poll waits, and gets no task: Nexus operations arrive in a later release."
+    ),
+    **_all("Nexus operations", "RespondNexusTaskCompleted RespondNexusTaskFailed"),
     **_all("Nexus operations", "GetNexusEndpoint CreateNexusEndpoint UpdateNexusEndpoint DeleteNexusEndpoint"),
     **_empty("Nexus operations", "ListNexusEndpoints"),
     **_all("standalone activities", "StartActivityExecution DescribeActivityExecution PollActivityExecution"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from perdure.errors import NotFound
+from perdure.errors import UnknownService
 from perdure.rpc.transport import Call, Handler
 
 CHECK = "/grpc.health.v1.Health/Check"
@@ -18,7 +18,7 @@ def health_handlers(services: Iterable[str]) -> dict[str, Handler]:
         from grpc_health.v1 import health_pb2 as health  # late, since most servers are never asked
 
         if health.HealthCheckRequest.FromString(data).service not in known:
-            call.fail(NotFound("unknown service"))
+            call.fail(UnknownService("unknown service"))
             return
         serving = health.HealthCheckResponse(status=health.HealthCheckResponse.SERVING)
         call.reply(serving.SerializeToString())

@@ -7,10 +7,11 @@ source in one batch: exactly once, whatever is in memory, and again after a cras
 
 from __future__ import annotations
 
+import contextlib
+
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
     CancelExternalWorkflowExecutionFailedCause,
-    ContinueAsNewInitiator,
     ParentClosePolicy,
     SignalExternalWorkflowExecutionFailedCause,
     StartChildWorkflowExecutionFailedCause,
@@ -27,7 +28,6 @@ from perdure.engine.machines.workflow import Cancel, Parent, Signal, StartOption
 from perdure.engine.machines.workflow_task import HISTORY_SERVICE
 from perdure.engine.payloads import json_payloads
 from perdure.engine.start import Start, resolve
-from perdure.engine.times import get_duration
 from perdure.errors import InvalidArgument, NamespaceNotFound, NotFound, Unavailable, WorkflowExecutionAlreadyStarted
 from perdure.runtime.executor import Executor
 from perdure.runtime.namespaces import Namespace
@@ -115,7 +115,7 @@ class FollowUps:
             executor.apply(run, inputs.ChildStartFailed(key, _CHILD_EXISTS))
             return
         options = self._child_options(run, key, a)
-        request = _child_request(event, child, namespace)
+        request = _child_request(event, child, namespace, run.core.priority)
         before = []
         if outcome is Start.TERMINATE_CURRENT and current is not None:
             before.append((current, termination_by_reuse(options.run_id)))
@@ -127,7 +127,6 @@ class FollowUps:
     ) -> StartOptions:
         executor, core = self._executor, run.core
         now_ns = executor.now_ns()
-        execution_timeout_ns = get_duration(a.workflow_execution_timeout)
         backoff_ns = next_backoff(a.cron_schedule, now_ns, now_ns) or 0
         return StartOptions(
             run_id=executor.ids.uuid(),
@@ -140,8 +139,6 @@ class FollowUps:
             ),
             root=WorkflowExecution(workflow_id=core.root_workflow_id, run_id=core.root_run_id),
             first_task_backoff_ns=backoff_ns,
-            initiator=initiator_of(a.cron_schedule),
-            execution_expiration_ns=now_ns + backoff_ns + execution_timeout_ns if execution_timeout_ns else 0,
         )
 
     async def _apply_close_policy(self, run: Run, key: int, child: Child) -> None:
@@ -174,10 +171,9 @@ class FollowUps:
                 core.run_id,
                 HistoryEvent.FromString(item.close_event),
             )
-            try:
+            # A parent that has closed, or does not know this child any more, needs no report.
+            with contextlib.suppress(NotFound):
                 executor.apply(parent, report)
-            except NotFound:
-                pass  # the parent has closed, or does not know this child any more
         executor.apply(run, inputs.Settled(Kind.FOLLOW_UP, key))
 
     # Signals and cancels to other workflows.
@@ -252,11 +248,6 @@ def owes(run: Run) -> bool:
     return any(item.due_ns is not None for kind in OWED for item in run.execution.pending[kind].values())
 
 
-def initiator_of(cron_schedule: str) -> int:
-    """What stands as the initiator of a run that nobody continued: its schedule, if it has one."""
-    return ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE if cron_schedule else 0
-
-
 def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:
     """How the current run ends when a start takes its workflow id over."""
     termination = inputs.TerminateWorkflow(reason="TerminateIfRunning WorkflowIdReusePolicy", identity=HISTORY_SERVICE)
@@ -264,7 +255,10 @@ def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:
     return termination
 
 
-def _child_request(event: HistoryEvent, child: Child, namespace: Namespace) -> StartWorkflowExecutionRequest:
+def _child_request(
+    event: HistoryEvent, child: Child, namespace: Namespace, priority: bytes
+) -> StartWorkflowExecutionRequest:
+    """The start of a child. What its own priority leaves open is as in that of its parent."""
     a = event.start_child_workflow_execution_initiated_event_attributes
     request = StartWorkflowExecutionRequest(
         namespace=namespace.name,
@@ -276,6 +270,9 @@ def _child_request(event: HistoryEvent, child: Child, namespace: Namespace) -> S
     for name in _CHILD_FIELDS:
         if a.HasField(name):  # type: ignore[arg-type]
             getattr(request, name).CopyFrom(getattr(a, name))
+    if priority or a.HasField("priority"):
+        request.priority.MergeFromString(priority)
+        request.priority.MergeFrom(a.priority)
     if event.HasField("user_metadata"):
         request.user_metadata.CopyFrom(event.user_metadata)
     return request
@@ -292,5 +289,4 @@ _CHILD_FIELDS = (
     "retry_policy",
     "memo",
     "search_attributes",
-    "priority",
 )

@@ -70,7 +70,7 @@ class Poller:
 
 @dataclass(slots=True, eq=False)
 class Queue:
-    """See the module's text. `loaded` says that memory holds the head of the queue, up to `read_to` if there is `more`.
+    """See the module's text. `loaded`: memory holds the head of the queue, up to `read_to` if there is `more`.
 
     `serving` counts the polls that are being given a task. `abandoned`: its worker has said that it leaves.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 from temporalio.api.common.v1 import SearchAttributes
 
+from perdure.engine.attributes import shown
 from perdure.engine.execution import Core, Execution, Item, Key, Kind, decode_core, decode_item, encode
 from perdure.engine.transition import Decision
 from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
@@ -58,7 +59,7 @@ def load(stored: StoredRun) -> Execution:
 def visibility_row(core: Core) -> VisibilityRow:
     """What listings show of a run."""
     closed = core.close_ns > 0
-    search_attributes, attributes = _listed(core.search_attributes)
+    search_attributes, attributes = _listed(shown(core))
     return VisibilityRow(
         namespace_id=core.namespace_id,
         workflow_id=core.workflow_id,
@@ -83,11 +84,10 @@ def visibility_row(core: Core) -> VisibilityRow:
     )
 
 
-def _listed(serialized: bytes) -> tuple[str | None, bytes | None]:
+def _listed(attributes: SearchAttributes) -> tuple[str | None, bytes | None]:
     """Search attributes as queries find them, in JSON, and as listings show them."""
-    if not serialized:
+    if not attributes.indexed_fields:
         return None, None
-    attributes = SearchAttributes.FromString(serialized)
     values = schema.plain_values(attributes)
     for name, value in values.items():
         payload = attributes.indexed_fields[name]

@@ -86,8 +86,8 @@ def start(t: Transition, scheduled_event_id: int, *, request_id: str, identity: 
     """A worker takes the next attempt."""
     activity: Activity = t.items(Kind.ACTIVITY).edit(scheduled_event_id)
     assert not activity.started_ns
-    activity.next_attempt_ns = 0
     activity.started_ns = t.now_ns
+    activity.next_attempt_ns = 0
     activity.request_id = request_id
     activity.last_identity = identity
     activity.queue = None
@@ -148,7 +148,7 @@ def complete(t: Transition, activity: Activity, result: Payloads | None, identit
 
 
 def fail(
-    t: Transition, activity: Activity, failure: Failure, identity: str, last_heartbeat_details: Payloads | None
+    t: Transition, activity: Activity, failure: Failure | None, identity: str, last_heartbeat_details: Payloads | None
 ) -> None:
     """An attempt failed: another one, if the retry policy and the failure allow it, else the end."""
     activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
@@ -156,12 +156,13 @@ def fail(
         activity.heartbeat_details = last_heartbeat_details.SerializeToString()
         activity.last_heartbeat_ns = t.now_ns
     activity.last_attempt_complete_ns = t.now_ns
-    retry_state = _retry(t, activity, failure)
+    retry_state = _retry(t, activity, failure if failure is not None else Failure())
     if retry_state == RetryState.RETRY_STATE_IN_PROGRESS:
         return
     event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_FAILED)
     a = event.activity_task_failed_event_attributes
-    a.failure.CopyFrom(failure)
+    if failure is not None:
+        a.failure.CopyFrom(failure)
     a.retry_state, a.identity = retry_state, identity
     _record_close(t, activity, event, a)
     workflow_task.ensure(t)
@@ -259,7 +260,7 @@ def timeout_failure(message: str, timeout_type: TimeoutType.ValueType) -> Failur
     return failure
 
 
-def _retry(t: Transition, activity: Activity, failure: Failure) -> RetryState.ValueType:
+def _retry(t: Transition, activity: Activity, failure: Failure | None) -> RetryState.ValueType:
     """Let the activity wait for its next attempt, if there is to be one."""
     retry_state, interval_ns = activity_retry(
         RetryPolicy.FromString(activity.retry_policy) if activity.has_retry_policy else None,
@@ -274,7 +275,7 @@ def _retry(t: Transition, activity: Activity, failure: Failure) -> RetryState.Va
     activity.attempt += 1
     activity.started_ns = 0
     activity.request_id = ""
-    activity.last_failure = _truncate(t, failure).SerializeToString()
+    activity.last_failure = _truncate(t, failure).SerializeToString() if failure is not None else b""
     activity.current_retry_interval_ns = interval_ns
     activity.next_attempt_ns = activity.scheduled_ns = t.now_ns + interval_ns
     activity.queue = None

@@ -93,7 +93,7 @@ def _end(
     a.namespace, a.namespace_id = item.namespace or t.env.namespace.name, item.namespace_id
     a.workflow_execution.CopyFrom(source.workflow_execution)
     a.initiated_event_id = initiated_event_id
-    if hasattr(a, "control"):
+    if kind == Kind.EXTERNAL_SIGNAL:
         a.control = source.control
     if cause is not None:
         a.cause = cause

@@ -6,6 +6,7 @@ from temporalio.api.command.v1 import CancelTimerCommandAttributes, StartTimerCo
 from temporalio.api.enums.v1 import EventType
 
 from perdure.engine.execution import Kind
+from perdure.engine.messages import copy_present
 from perdure.engine.transition import Transition, illegal
 
 E = EventType
@@ -17,7 +18,7 @@ def start(t: Transition, completed_event_id: int, command: StartTimerCommandAttr
     event = t.event(E.EVENT_TYPE_TIMER_STARTED)
     a = event.timer_started_event_attributes
     a.timer_id = command.timer_id
-    a.start_to_fire_timeout.CopyFrom(command.start_to_fire_timeout)
+    copy_present(command, a, ("start_to_fire_timeout",))
     a.workflow_task_completed_event_id = completed_event_id
     t.record(event)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from temporalio.api.common.v1 import Header, Link, Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, RetryState
+from temporalio.api.enums.v1 import ContinueAsNewInitiator, EventType, RetryState
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
@@ -21,7 +21,7 @@ from perdure.engine.execution import Core, Execution, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
-from perdure.engine.times import set_duration, set_time
+from perdure.engine.times import get_duration, set_duration, set_time
 from perdure.engine.transition import Environment, Transition
 from perdure.errors import InvalidArgument, NotFound, ResourceExhausted
 
@@ -57,10 +57,12 @@ class StartOptions:
     attempt: int = 1
     first_task_backoff_ns: int = 0
     execution_expiration_ns: int = 0
+    """That of the chain of runs; a first run's is worked out."""
     last_completion_result: Payloads | None = None
     continued_failure: Failure | None = None
     reset_points: bytes = b""
     eager: bool = False
+    """The first task is started with the run, for the worker that starts it."""
     signal: Signal | None = None
     """For signal-with-start: delivered between the start and the first task."""
 
@@ -81,6 +83,8 @@ def begin(run_key: int, env: Environment, request: StartWorkflowExecutionRequest
     """A new run. Its first task is scheduled unless it has to wait (start delay, cron, retry)."""
     core = Core(namespace_id=env.namespace.id, workflow_id=request.workflow_id, run_id=options.run_id)
     t = Transition(Execution(run_key, core), env, created=True)
+    if not options.continued_run_id:
+        _complete_options(t, request, options)
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
     _fill_started(event, request, options)
     t.record(event)
@@ -94,6 +98,15 @@ def begin(run_key: int, env: Environment, request: StartWorkflowExecutionRequest
         if options.eager:
             workflow_task.start(t, request_id=request.request_id, identity=request.identity, sticky=False)
     return t
+
+
+def _complete_options(t: Transition, request: StartWorkflowExecutionRequest, options: StartOptions) -> None:
+    """What follows for the first run of a chain. The wait before its first task counts for the execution timeout."""
+    timeout_ns = get_duration(request.workflow_execution_timeout)
+    if timeout_ns:
+        options.execution_expiration_ns = round(t.now_ns + timeout_ns, -6)
+    if request.cron_schedule:
+        options.initiator = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE
 
 
 def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, options: StartOptions) -> None:
@@ -164,8 +177,10 @@ def require_running(t: Transition) -> None:
         raise NotFound(COMPLETED_MESSAGE)
 
 
-def signal(t: Transition, signal: Signal) -> None:
-    """Deliver a signal. A repeated request id does nothing, also after the close."""
+def signal(t: Transition, signal: Signal, *, wake: bool) -> None:
+    """Deliver a signal. A repeated request id does nothing, also after the close.
+
+    `wake`: begin the first task now, although its time has not come."""
     if signal.request_id and signal.request_id in t.items(Kind.REQUEST):
         return
     require_running(t)
@@ -175,7 +190,7 @@ def signal(t: Transition, signal: Signal) -> None:
     task = t.workflow_task
     if t.core.close_attempted and task is not None and task.started_ns:
         raise ResourceExhausted(CLOSING_MESSAGE, BUSY_WORKFLOW, NAMESPACE_SCOPE)
-    waiting = t.core.first_task_backoff_ns and not t.core.first_task_scheduled
+    waiting = t.core.first_task_backoff_ns and not t.core.first_task_scheduled and not wake
     record_signal(t, signal)
     if not waiting:
         workflow_task.ensure(t)
@@ -264,6 +279,7 @@ def attach_request(t: Transition, request: StartWorkflowExecutionRequest) -> Non
     require_running(t)
     options = request.on_conflict_options
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
+    event.worker_may_ignore = True
     a = event.workflow_execution_options_updated_event_attributes
     if options.attach_request_id:
         a.attached_request_id = request.request_id

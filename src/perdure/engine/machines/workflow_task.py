@@ -20,6 +20,7 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.engine import attributes
 from perdure.engine.apply import (
     after_failure,
     clear_stickiness,
@@ -33,9 +34,6 @@ from perdure.engine.transition import Transition
 from perdure.errors import NotFound
 
 E = EventType
-BACKOFF_FROM_ATTEMPT = 4
-"""The first attempt whose timeout is longer than the workflow's own."""
-GROWTH_FIRST_NS = 5 * NS
 
 
 def ensure(t: Transition) -> None:
@@ -88,11 +86,13 @@ def _fill_scheduled(event: HistoryEvent, core: Core, timeout_ns: int, attempt: i
 
 def _timeout_ns(t: Transition, attempt: int) -> int:
     timeout_ns = t.core.task_timeout_ns
-    if attempt < BACKOFF_FROM_ATTEMPT:
+    config = t.env.config
+    exponent = attempt - config.workflow_task_retry_backoff_min_attempts - 1
+    if exponent < 0:
         return timeout_ns
-    ceiling_ns = int(t.env.config.workflow_task_retry_max_interval_s * NS)
-    exponent = min(attempt - BACKOFF_FROM_ATTEMPT, 40)
-    growth_ns = min(GROWTH_FIRST_NS * 2**exponent, ceiling_ns)
+    first_ns = int(config.workflow_task_retry_initial_interval_s * NS)
+    ceiling_ns = int(config.workflow_task_retry_max_interval_s * NS)
+    growth_ns = min(first_ns * 2 ** min(exponent, 40), ceiling_ns)
     jitter = 0.8 + 0.2 * t.env.ids.random()
     return timeout_ns + int(growth_ns * jitter)
 
@@ -189,8 +189,10 @@ def write_unwritten(t: Transition, identity: str) -> tuple[int, int]:
     return scheduled.event_id, started.event_id
 
 
-def materialise(core: Core, task: WorkflowTask | None) -> list[HistoryEvent]:
-    """The events of an unwritten task, as a suffix to the history that a worker or SDK is shown."""
+def materialise(core: Core, task: WorkflowTask | None, identity: str = "") -> list[HistoryEvent]:
+    """The events of an unwritten task, as a suffix to the history that a worker or SDK is shown.
+
+    `identity`: the worker that is given the task; others are not told whose it is."""
     if task is None or task.attempt == 1:
         return []
     scheduled = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, event_id=task.scheduled_event_id)
@@ -200,7 +202,7 @@ def materialise(core: Core, task: WorkflowTask | None) -> list[HistoryEvent]:
         return [scheduled]
     started = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_STARTED, event_id=task.started_event_id)
     set_time(started.event_time, task.started_ns)
-    _fill_started(started, task, task.identity)
+    _fill_started(started, task, identity)
     return [scheduled, started]
 
 
@@ -241,6 +243,7 @@ def fail(
     if task.attempt > 1:
         fail_workflow_task(t, increment=True)
         after_failure(t, cause)
+        _report_problems(t)
         return
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_FAILED)
     a = event.workflow_task_failed_event_attributes
@@ -251,6 +254,7 @@ def fail(
     a.identity, a.binary_checksum = identity, binary_checksum
     a.base_run_id, a.new_run_id = base_run_id, new_run_id
     t.record(event)
+    _report_problems(t)
 
 
 def time_out(t: Transition) -> bool:
@@ -264,8 +268,20 @@ def time_out(t: Transition) -> bool:
         fail_workflow_task(t, increment=True)
     else:
         _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
+    _report_problems(t)
     schedule(t)
     return True
+
+
+def _report_problems(t: Transition) -> None:
+    """A workflow whose task has failed time and again can be found by it."""
+    limit = t.env.config.num_consecutive_workflow_task_problems_to_trigger_search_attribute
+    if limit <= 0 or t.core.failed_attempts < limit:
+        return
+    problems = attributes.problem(t.core)
+    if problems != t.core.reported_problems:
+        t.core.reported_problems = problems
+        t.visibility = True
 
 
 def _time_out_waiting(t: Transition, task: WorkflowTask) -> None:

@@ -40,6 +40,7 @@ from perdure.rpc.validate.start import signal_with_start as signal_with_start
 from perdure.rpc.validate.start import start as start
 from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue
 from perdure.rpc.validate.tasks import poll_activity as poll_activity
+from perdure.rpc.validate.tasks import poll_nexus as poll_nexus
 from perdure.rpc.validate.tasks import poll_workflow as poll_workflow
 from perdure.rpc.validate.tasks import query_completed as query_completed
 from perdure.rpc.validate.tasks import workflow_task_completed as workflow_task_completed

@@ -20,7 +20,8 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.config import Dynamic
-from perdure.errors import InvalidArgument
+from perdure.engine.checks import values
+from perdure.errors import InvalidArgument, NotFound
 from perdure.rpc.validate import common
 
 _MAX_DURATION_S = 315_576_000_000
@@ -36,6 +37,7 @@ Respond = RespondActivityTaskCompletedRequest | RespondActivityTaskCanceledReque
 
 class ById(Protocol):
     workflow_id: str
+    run_id: str
     activity_id: str
 
 
@@ -98,18 +100,20 @@ def _identity(request: Respond, config: Dynamic) -> None:
         activity_id(request)
     common.identity(request.identity, config)
     if isinstance(request, RespondById):
-        _workflow_id(request)
+        _workflow(request)
 
 
 def _by_id(request: ById) -> None:
     activity_id(request)
-    _workflow_id(request)
+    _workflow(request)
 
 
-def _workflow_id(request: ById) -> None:
-    # The real server takes an activity without a workflow for a standalone one.
+def _workflow(request: ById) -> None:
+    # An activity without a workflow is a standalone one, and there are none here.
     if not request.workflow_id:
-        raise InvalidArgument(common.WORKFLOW_ID_NOT_SET)
+        raise NotFound(f"activity not found for ID: {request.activity_id}")
+    if request.run_id and not values.is_uuid(request.run_id):
+        raise InvalidArgument("RunId is not valid UUID.")
 
 
 def _retry_delays(failure: Failure) -> None:

@@ -84,6 +84,7 @@ def signal_with_start(request: SignalWithStartRequest, config: Dynamic, rules: S
     _unsupported(request)
     _fill_timeouts(request, config)
     _sizes(request, config)
+    values.check_blob_size(request.signal_input.ByteSize(), config)
 
 
 Request = StartRequest | SignalWithStartRequest

@@ -10,6 +10,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
     PollActivityTaskQueueRequest,
+    PollNexusTaskQueueRequest,
     PollWorkflowTaskQueueRequest,
     RespondQueryTaskCompletedRequest,
     RespondWorkflowTaskCompletedRequest,
@@ -39,6 +40,14 @@ def poll_activity(request: PollActivityTaskQueueRequest, timeout_s: float | None
     values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
     common.identity(request.identity, config)
     _version(request.worker_version_capabilities, _options(request), request.task_queue, config)
+
+
+def poll_nexus(request: PollNexusTaskQueueRequest, timeout_s: float | None, config: Dynamic) -> None:
+    """As `poll_workflow`, in yet another order, and without a look at versions."""
+    common.long_poll_deadline(timeout_s, config)
+    values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
+    common.namespace(request, config)
+    common.identity(request.identity, config)
 
 
 def workflow_task_completed(request: RespondWorkflowTaskCompletedRequest, config: Dynamic) -> None:

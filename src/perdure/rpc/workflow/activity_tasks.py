@@ -6,7 +6,6 @@ from typing import Any
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payloads
-from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
@@ -203,7 +202,7 @@ class ActivityTasks:
 
     async def _fail(self, target: Target, request: Any) -> None:
         run, scheduled_event_id, attempt, activity_id = target
-        failure = request.failure if request.HasField("failure") else Failure()
+        failure = request.failure if request.HasField("failure") else None
         details = _payloads(request, "last_heartbeat_details")
         await self._apply(
             run,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.common.v1 import Memo, Payloads, Priority, RetryPolicy, SearchAttributes, WorkerVersionStamp
+from temporalio.api.common.v1 import Memo, Payloads, Priority, RetryPolicy, WorkerVersionStamp
 from temporalio.api.enums.v1 import (
     EventType,
     ParentClosePolicy,
@@ -25,6 +25,7 @@ from temporalio.api.workflow.v1 import (
 )
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 
+from perdure.engine.attributes import shown
 from perdure.engine.execution import Activity, Child, Core, Execution, Kind, WorkflowTask
 from perdure.engine.times import set_duration, set_time
 from perdure.rpc import validate
@@ -76,17 +77,11 @@ def _config(core: Core) -> WorkflowExecutionConfig:
     set_duration(config.default_workflow_task_timeout, core.task_timeout_ns)
     if core.execution_timeout_ns:
         set_duration(config.workflow_execution_timeout, core.execution_timeout_ns)
-    if core.run_timeout_ns or _begun_by_command(core):
+    if core.has_run_timeout:
         set_duration(config.workflow_run_timeout, core.run_timeout_ns)
     if core.user_metadata:
         config.user_metadata.CopyFrom(UserMetadata.FromString(core.user_metadata))
     return config
-
-
-def _begun_by_command(core: Core) -> bool:
-    """Such runs have a timeout of zero where others have none."""
-    continued = core.continued_run_id and not core.cron_schedule and core.attempt == 1
-    return bool(core.parent_workflow_id or continued)
 
 
 def _reset_points(core: Core, retention_ns: int) -> ResetPoints:
@@ -107,7 +102,7 @@ def _info(core: Core, retention_ns: int) -> WorkflowExecutionInfo:
         task_queue=core.task_queue,
         first_run_id=core.first_run_id,
         memo=Memo.FromString(core.memo),
-        search_attributes=SearchAttributes.FromString(core.search_attributes),
+        search_attributes=shown(core),
         auto_reset_points=_reset_points(core, retention_ns),
     )
     info.execution.workflow_id, info.execution.run_id = core.workflow_id, core.run_id
@@ -206,7 +201,7 @@ def _fill_options(info: PendingActivityInfo, activity: Activity) -> None:
 
 def _child_info(child: Child) -> PendingChildExecutionInfo:
     return PendingChildExecutionInfo(
-        workflow_id=child.workflow_id if child.run_id else "",
+        workflow_id=child.workflow_id,
         run_id=child.run_id,
         workflow_type_name=child.workflow_type,
         initiated_id=child.initiated_event_id,

@@ -27,7 +27,7 @@ from perdure.errors import NotFound
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
-from perdure.runtime.follow_ups import initiator_of, termination_by_reuse
+from perdure.runtime.follow_ups import termination_by_reuse
 from perdure.runtime.namespaces import Namespace
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
@@ -106,12 +106,9 @@ class Executions:
         backoff_ns = get_duration(request.workflow_start_delay)
         if request.cron_schedule:
             backoff_ns = next_backoff(request.cron_schedule, now_ns, now_ns) or 0
-        execution_timeout_ns = get_duration(request.workflow_execution_timeout)
         options = StartOptions(
             run_id=executor.ids.uuid(),
             first_task_backoff_ns=backoff_ns,
-            initiator=initiator_of(request.cron_schedule),
-            execution_expiration_ns=now_ns + backoff_ns + execution_timeout_ns if execution_timeout_ns else 0,
             eager=eager,
             signal=signal,
         )
@@ -131,13 +128,14 @@ class Executions:
         """The same request came again: the same answer, with the eager task if that is still the first one."""
         core, request_id = run.core, start.request_id
         request = run.execution.pending[Kind.REQUEST][request_id]
+        started = request.event_type == STARTED or request_id == core.start_request_id
         response = StartWorkflowExecutionResponse(
             run_id=core.run_id,
-            started=request.event_type == STARTED,
+            started=started,
             status=core.status,  # type: ignore[arg-type]
             first_execution_run_id=core.first_run_id,
         )
-        if request.event_type == STARTED:
+        if started:
             response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
         else:
             response.link.CopyFrom(_request_link(namespace, core, request_id, request.event_type))
@@ -190,7 +188,7 @@ class Executions:
             == WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
         )
         if current is not None and current.execution.running and not terminates:
-            self._executor.apply(current, inputs.SignalWorkflow(signal))
+            self._executor.apply(current, inputs.SignalWorkflow(signal, with_start=True))
             await self._executor.settled(current)
             return self._signaled(namespace, current, request.request_id, started=False)
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:

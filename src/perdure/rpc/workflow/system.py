@@ -37,9 +37,10 @@ CAPABILITIES = api.GetSystemInfoResponse.Capabilities(
     eager_workflow_start=True,
     sdk_metadata=True,
     count_group_by_execution_status=True,
+    # Workers that see it send their build id, which histories show, in place of a binary checksum.
+    build_id_based_versioning=True,
     # What is not there is not claimed: SDKs send what they see promised here.
     supports_schedules=False,
-    build_id_based_versioning=False,
     nexus=False,
     server_scaled_deployments=False,
 )

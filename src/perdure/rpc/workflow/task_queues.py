@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,7 +18,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine.checks import values
-from perdure.engine.queues import activity_queue, workflow_queue
+from perdure.engine.queues import activity_queue, nexus_queue, workflow_queue
 from perdure.engine.times import set_duration, set_time
 from perdure.errors import InvalidArgument
 from perdure.rpc import validate
@@ -125,11 +126,14 @@ class TaskQueues:
 
 _REACHABLE = BuildIdTaskReachability.BUILD_ID_TASK_REACHABILITY_REACHABLE
 _UNREACHABLE = BuildIdTaskReachability.BUILD_ID_TASK_REACHABILITY_UNREACHABLE
+_NAMED: dict[int, Callable[[str, str], str]] = {
+    TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY: activity_queue,
+    TaskQueueType.TASK_QUEUE_TYPE_NEXUS: nexus_queue,
+}
 
 
 def _queue(namespace_id: str, name: str, kind: int) -> str:
-    named = activity_queue if kind == TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY else workflow_queue
-    return named(namespace_id, name)
+    return _NAMED.get(kind, workflow_queue)(namespace_id, name)
 
 
 def _poller_info(poller: Poller) -> PollerInfo:

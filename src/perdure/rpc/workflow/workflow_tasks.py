@@ -109,7 +109,7 @@ class WorkflowTasks:
             token = tokens.HistoryToken(core.run_id, page.next_event_id)
             response.next_page_token = tokens.encode(token)
         else:
-            suffix = materialise(core, task)
+            suffix = materialise(core, task, task.identity)
             if suffix:
                 data += History(events=suffix).SerializeToString()
         self._queries.attach(run, response)
@@ -205,6 +205,7 @@ class WorkflowTasks:
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
         if completed.new_task is not None:
+            # The worker that asks for it has just had the run in its cache.
             task = await self.response(run, completed.new_task, sticky=True)
             response.workflow_task.MergeFromString(task)
         return response
