@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.enums.v1 import QueryResultType
 from temporalio.api.query.v1 import WorkflowQuery, WorkflowQueryResult
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice import v1 as api
-from tests.engine.driver import start_child
+from tests.engine.driver import schedule_activity, start_child
 from tests.runtime.test_executor import World, turns, within
 
 from perdure.clock import SECOND_NS
@@ -216,4 +217,19 @@ async def test_a_child_is_started_once_when_memory_is_full():
         await world.executor.flushed()
     types = await world.event_types(parent.run_key)
     assert types[5:] == ["CHILD_WORKFLOW_EXECUTION_STARTED", "WORKFLOW_TASK_SCHEDULED"], types
+    await world.runtime.stop()
+
+
+async def test_memory_is_bounded_when_inputs_are_large():
+    world = await World.open(cache_bytes=1 << 20)
+    large = Payloads(payloads=[Payload(data=b"x" * 100_000)])
+    runs = []
+    for number in range(40):
+        run = await world.start(f"w{number}")
+        world.start_task(run)
+        await world.complete_task(run, schedule_activity("a", input=large, start_to_close=60))
+        runs.append(run)
+    for run in runs:
+        await world.current(run.core.workflow_id)  # as storage has it, without any history
+    assert sum(world.executor.cached(run.run_key) is not None for run in runs) <= 10
     await world.runtime.stop()

@@ -167,7 +167,7 @@ class Executor:
             return None if run.deleted else run
         if stored is None:
             return None
-        run = Run(rows.load(stored))
+        run = Run(rows.load(stored), (((kind, key), row) for kind, key, row in stored.pending))
         self._remember(run)
         return run
 
@@ -246,7 +246,7 @@ class Executor:
         else:
             run = self._runs[execution.run_key]
         change = rows.run_change(decision)
-        grown = run.record(decision)
+        grown = run.record(decision, change)
         self._cached_bytes += grown
         if run.unwritten is not None:
             run.unwritten.fold(change)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from perdure.engine.execution import Core, Execution
 from perdure.engine.transition import Decision
-from perdure.storage.base import RunChange
+from perdure.storage.base import PendingKey, PendingRow, RunChange
 
 if TYPE_CHECKING:
     from perdure.runtime.queries import Session
@@ -28,6 +28,7 @@ class Run:
     """
 
     __slots__ = (
+        "_large",
         "_waiting",
         "deleted",
         "execution",
@@ -41,7 +42,7 @@ class Run:
         "unwritten",
     )
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Execution, pending: Iterable[tuple[PendingKey, PendingRow | None]] = ()) -> None:
         self.execution = execution
         self.group = 0
         self.unwritten: RunChange | None = None
@@ -52,8 +53,9 @@ class Run:
         self.lost = False
         self.session: Session | None = None
         self._waiting: list[Callable[[], None]] = []
-        items = sum(len(items) for items in execution.pending.values())
-        self.size_bytes = BASE_BYTES + items * ITEM_BYTES
+        self._large: dict[PendingKey, int] = {}
+        self._weigh(pending)
+        self.size_bytes = self._state_bytes()
 
     @property
     def run_key(self) -> int:
@@ -68,10 +70,22 @@ class Run:
         """Whether somebody waits for the run, so that it has to stay in memory."""
         return bool(self._waiting) or self.session is not None
 
-    def record(self, decision: Decision) -> int:
-        """Take note of a decision's history. Returns by how many bytes the run has grown."""
+    def _weigh(self, pending: Iterable[tuple[PendingKey, PendingRow | None]]) -> None:
+        """Note the items that hold much: inputs and details may have megabytes."""
+        for key, row in pending:
+            if row is not None and len(row.blob) > ITEM_BYTES:
+                self._large[key] = len(row.blob)
+            else:
+                self._large.pop(key, None)
+
+    def _state_bytes(self) -> int:
         items = sum(len(items) for items in self.execution.pending.values())
-        grown = BASE_BYTES + items * ITEM_BYTES + self.tail_bytes - self.size_bytes
+        return BASE_BYTES + items * ITEM_BYTES + sum(self._large.values())
+
+    def record(self, decision: Decision, change: RunChange) -> int:
+        """Take note of a decision's history and of what it writes. Returns by how many bytes the run has grown."""
+        self._weigh(change.pending.items())
+        grown = self._state_bytes() + self.tail_bytes - self.size_bytes
         for first_event_id, data in decision.history:
             if not self.tail:
                 self.tail_first_event_id = first_event_id
