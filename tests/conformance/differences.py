@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from tests.conformance.positions import POSITIONS
+from tests.conformance.runner import golden
 
 
 @dataclass(frozen=True)
@@ -17,36 +21,235 @@ class Accepted:
     reason: str
 
 
+_POSITION = "Perdure says where a query is wrong."
+_ORDER_BY = "ORDER BY works here; the reference refuses it on a store in SQL."
+_PARSER = "Perdure's grammar has no subqueries, so that they are errors of syntax; both refuse them."
+_DATES = "The reference compares dates with a fraction of a second as texts, and misses equal ones."
+_BAD_PAGE = "The reference shows its client an error of its own for a page token that it can't read."
+_CHILD_ATTRIBUTES = "The reference lists an open child without search attributes with an empty set of them."
 _NO_RATE_LIMIT = "Perdure has no limit on the rate of tasks, so it tells of none."
 _NO_EMPTY_PAGE = "The reference follows a last page that is full with an empty one; Perdure's last page says so itself."
+_ONE_CLOCK = "The reference reads its clock twice, before and after it stores a failure; Perdure's interval is exact."
+_TIMER_AT_ONCE = "A timer of no length fires at once; the reference gets to it within a second."
+_NO_TYPE = "The reference lets a query wait in vain whose answer has no type; here an answer is one."
+_ANY_VERSION = "Perdure turns no client away for its version."
+_NO_ALIASES = "Search attributes have their own names here and no columns behind them, and any number of each type."
+_NO_UUID = "The reference has an error of its own for a namespace id that is no UUID; here there is none of that id."
+_DEFAULT_MADE = "The reference makes its default namespace in another way than the others, without that state."
+_NOT_BUILT = "Not done yet: what does not work here is not claimed, since SDKs send what they see promised."
+_NO_SIZE_LIMIT = "Not done yet: a completion is bounded by the size of a message alone, so no other limit is told."
+_SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
+
+
+def _each(scenario: str, paths: Iterable[str], reference: Any, perdure: Any, reason: str) -> Iterator[Accepted]:
+    return (Accepted(scenario, path, reference, perdure, reason) for path in paths)
+
+
+def _positions() -> Iterator[Accepted]:
+    for scenario, calls, words in POSITIONS:
+        recorded = golden(scenario)["calls"]
+        for i in calls:
+            message = recorded[i]["error"]["message"]
+            yield Accepted(scenario, f"calls[{i}].error.message", message, f"{message} ({words})", _POSITION)
+
+
+_UNBUILT = (
+    "async_update",
+    "poller_autoscaling",
+    "standalone_activities",
+    "standalone_activity_start_delay",
+    "standalone_nexus_operation",
+    "sync_update",
+    "worker_heartbeats",
+    "workflow_pause",
+    "workflow_update_callbacks",
+)
+_DESCRIBED = (
+    ("namespace/default_is_described", 0),
+    ("namespace/is_deprecated", 2),
+    ("namespace/is_registered_and_described", 1),
+    ("namespace/is_registered_and_described", 2),
+    ("namespace/is_updated", 1),
+    ("namespace/is_updated", 2),
+    ("namespace/is_updated", 3),
+)
+"""Where a namespace is described: scenario and call."""
+
+
+def _namespaces() -> Iterator[Accepted]:
+    for scenario, i in _DESCRIBED:
+        info = f"calls[{i}].reply.namespace_info"
+        names = [f"{info}.capabilities.{name}" for name in _UNBUILT]
+        yield from _each(scenario, [*names, f"{info}.supports_schedules"], True, None, _NOT_BUILT)
+        on_shutdown = f"{info}.capabilities.worker_poll_complete_on_shutdown"
+        yield Accepted(scenario, on_shutdown, True, None, _SETTING)
+        limit = f"{info}.limits.workflow_task_completion_size_limit_error"
+        yield Accepted(scenario, limit, 41943040, None, _NO_SIZE_LIMIT)
+
+
+_COLUMNS = {"Bool": 3, "Datetime": 3, "Double": 3, "Int": 3, "Keyword": 10, "KeywordList": 3, "Text": 3}
+_COLUMN_TYPES = {"KeywordList": "KEYWORD_LIST"}
+
+
+def _columns() -> Iterator[Accepted]:
+    scenario = "namespace/search_attributes_are_listed"
+    for name, count in _COLUMNS.items():
+        paths = [f"calls[1].reply.keys.{name}{number:02}" for number in range(1, count + 1)]
+        yield from _each(scenario, paths, _COLUMN_TYPES.get(name, name.upper()), None, _NO_ALIASES)
+
+
+_REFUSED_ORDER = {
+    "code": "INVALID_ARGUMENT",
+    "message": "invalid query: operation is not supported: 'ORDER BY' clause",
+    "details": [],
+}
+_QUERY = "invalid query: "
+_SYNTAX = "invalid query: malformed SQL query: syntax error at position"
+
+
+def _queries() -> Iterator[Accepted]:
+    yield Accepted("visibility/query_order_by", "calls[0].error", _REFUSED_ORDER, None, _ORDER_BY)
+    yield Accepted("visibility/query_order_by", "calls[0].reply", None, {}, _ORDER_BY)
+    messages = ("calls[0].error.message", "calls[1].error.message")
+    yield from _each(
+        "visibility/query_subquery",
+        messages,
+        f"{_QUERY}invalid expression: unexpected value type *sqlparser.Subquery",
+        f"{_SYNTAX} 51 near 'select' (at position 18, near 'SELECT')",
+        _PARSER,
+    )
+    yield from _each(
+        "visibility/query_exists",
+        messages,
+        f"{_QUERY}operation is not supported: expression of type *sqlparser.ExistsExpr",
+        f"{_SYNTAX} 34 near 'exists' (at position 1, near 'EXISTS')",
+        _PARSER,
+    )
+    yield Accepted("visibility/conditions", "calls[24].reply.count", None, 1, _DATES)
+    yield Accepted("visibility/conditions", "calls[26].reply.count", 1, 2, _DATES)
+    pages = "visibility/lists_in_pages"
+    yield Accepted(pages, "calls[9].error.code", "UNKNOWN", "INVALID_ARGUMENT", _BAD_PAGE)
+    again = "something went wrong, please retry (N)"
+    yield Accepted(pages, "calls[9].error.message", again, "Invalid NextPageToken.", _BAD_PAGE)
+    for i in (3, 5):
+        path = f"calls[{i}].reply.executions[0].search_attributes"
+        yield Accepted("visibility/children_know_their_parent_and_root", path, {}, None, _CHILD_ATTRIBUTES)
+
+
+def _intervals() -> Iterator[Accepted]:
+    for scenario, call, reference, perdure in (
+        ("activity/waits_between_attempts", 5, "~61s", "60s"),
+        ("activity/worker_chooses_the_next_delay", 8, "~91s", "90s"),
+        ("limits/long_activity_failure_is_cut", 5, "~61s", "60s"),
+    ):
+        for where in (f"calls[{call}].reply", "executions[0].describe.reply"):
+            path = f"{where}.pending_activities[0].current_retry_interval"
+            yield Accepted(scenario, path, reference, perdure, _ONE_CLOCK)
+    path = "calls[5].reply.pending_activities[0].current_retry_interval"
+    yield Accepted("activity/schedule_to_close_timeout_between_attempts", path, "~1s", "0.3s", _ONE_CLOCK)
+
+
+_TASK = {"task_queue": {"name": "tq", "kind": "NORMAL"}, "start_to_close_timeout": "10s", "attempt": 1}
+_FIRED = {"event_id": 6, "event_type": "TIMER_FIRED", "attributes": {"timer_id": "t", "started_event_id": 5}}
+_TOLD = {"event_id": 7, "event_type": "WORKFLOW_TASK_SCHEDULED", "attributes": _TASK}
+_WAITING = {"state": "SCHEDULED", "scheduled_time": "set", "original_scheduled_time": "set", "attempt": 1}
+
+
+def _timer() -> Iterator[Accepted]:
+    scenario, run = "bad_commands/timer_without_timeout", "executions[0]"
+    described = f"{run}.describe.reply"
+    yield Accepted(scenario, f"{run}.history[5]", None, _FIRED, _TIMER_AT_ONCE)
+    yield Accepted(scenario, f"{run}.history[6]", None, _TOLD, _TIMER_AT_ONCE)
+    yield Accepted(scenario, f"{described}.workflow_execution_info.history_length", 5, 7, _TIMER_AT_ONCE)
+    yield Accepted(scenario, f"{described}.pending_workflow_task", None, _WAITING, _TIMER_AT_ONCE)
+
+
+_UNREADABLE = "Unable to parse client version: No Major.Minor.Patch elements found"
+_TOO_NEW = "Server version 1.32.0 is not supported. Client supports server versions: <1.0.0"
+_TOO_NEW_DETAIL = {"type": "ServerVersionNotSupportedFailure", "client_supported_server_versions": "<1.0.0"}
+
+
+def _versions() -> Iterator[Accepted]:
+    scenario = "edge/client_versions_that_are_turned_away"
+    errors = (
+        {"code": "INVALID_ARGUMENT", "message": _UNREADABLE, "details": []},
+        {"code": "FAILED_PRECONDITION", "message": _TOO_NEW, "details": [_TOO_NEW_DETAIL]},
+    )
+    for i, error in enumerate(errors):
+        yield Accepted(scenario, f"calls[{i}].error", error, None, _ANY_VERSION)
+        yield Accepted(scenario, f"calls[{i}].reply", None, {}, _ANY_VERSION)
+
+
 _RATE_LIMIT = {"requests_per_second": 4000.0, "rate_limit_source": "SYSTEM"}
+_EMPTY_PAGE = {
+    "call": "GetWorkflowExecutionHistory",
+    "request": {
+        "namespace": "default",
+        "execution": {"workflow_id": "wf"},
+        "maximum_page_size": 1,
+        "next_page_token": "token",
+    },
+    "reply": {"history": {}},
+}
+_TOO_MANY = "Unable to create search attributes: cannot have more than 3 search attribute of type Bool."
+_ALIASES = ["ConfBool", "ConfDatetime", "ConfDouble", "ConfInt", "ConfKeyword", "ConfKeywordList", "ConfText"]
+_FINE = {"query_result": {"payloads": [{"encoding": "json/plain", "data": '"fine"'}]}}
+_NO_SUCH_NAMESPACE = {"type": "NamespaceNotFoundFailure", "namespace": "not-a-uuid"}
 
 DIFFERENCES: tuple[Accepted, ...] = (
-    *(
-        Accepted(
-            "namespace/task_queue_is_described",
-            f"calls[{i}].reply.effective_rate_limit",
-            _RATE_LIMIT,
-            None,
-            _NO_RATE_LIMIT,
-        )
-        for i in (0, 2, 3)
+    *_positions(),
+    *_queries(),
+    *_namespaces(),
+    *_columns(),
+    *_intervals(),
+    *_timer(),
+    *_versions(),
+    *_each(
+        "namespace/task_queue_is_described",
+        [f"calls[{i}].reply.effective_rate_limit" for i in (0, 2, 3)],
+        _RATE_LIMIT,
+        None,
+        _NO_RATE_LIMIT,
+    ),
+    *_each(
+        "edge/system_info",
+        [
+            f"calls[0].reply.capabilities.{name}"
+            for name in ("supports_schedules", "build_id_based_versioning", "nexus", "server_scaled_deployments")
+        ],
+        True,
+        None,
+        _NOT_BUILT,
     ),
     Accepted("history/in_pages_of_one", "calls[5].reply.next_page_token", "token", None, _NO_EMPTY_PAGE),
+    Accepted("history/in_pages_of_one", "calls[6]", _EMPTY_PAGE, None, _NO_EMPTY_PAGE),
+    Accepted("query/is_answered_with_no_type", "calls[3].error", {"code": "DEADLINE_EXCEEDED"}, None, _NO_TYPE),
+    Accepted("query/is_answered_with_no_type", "calls[3].reply", None, _FINE, _NO_TYPE),
     Accepted(
-        "history/in_pages_of_one",
-        "calls[6]",
-        {
-            "call": "GetWorkflowExecutionHistory",
-            "request": {
-                "namespace": "default",
-                "execution": {"workflow_id": "wf"},
-                "maximum_page_size": 1,
-                "next_page_token": "token",
-            },
-            "reply": {"history": {}},
-        },
+        "namespace/default_is_described",
+        "calls[0].reply.config.custom_search_attribute_aliases",
+        _ALIASES,
         None,
-        _NO_EMPTY_PAGE,
+        _NO_ALIASES,
     ),
+    Accepted(
+        "namespace/default_is_described", "calls[0].reply.replication_config.state", None, "NORMAL", _DEFAULT_MADE
+    ),
+    Accepted(
+        "namespace/too_many_search_attributes_of_a_type",
+        "calls[1].error",
+        {"code": "INVALID_ARGUMENT", "message": _TOO_MANY, "details": []},
+        None,
+        _NO_ALIASES,
+    ),
+    Accepted("namespace/too_many_search_attributes_of_a_type", "calls[1].reply", None, {}, _NO_ALIASES),
+    Accepted("namespace/describe_is_refused", "calls[3].error.code", "UNKNOWN", "NOT_FOUND", _NO_UUID),
+    Accepted(
+        "namespace/describe_is_refused",
+        "calls[3].error.message",
+        "invalid UUID length: 10",
+        "Namespace not-a-uuid is not found.",
+        _NO_UUID,
+    ),
+    Accepted("namespace/describe_is_refused", "calls[3].error.details[0]", None, _NO_SUCH_NAMESPACE, _NO_UUID),
 )

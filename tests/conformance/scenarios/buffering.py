@@ -51,7 +51,7 @@ async def timer_fires_behind_a_task(d: Driver) -> None:
     await d.start()
     await d.step(timer("t", 0.2), force_create_new_workflow_task=True)
     task = await d.poll_wft()
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(2)
     await d.signal()
     await d.complete(task, marker())
     await d.step(succeed())

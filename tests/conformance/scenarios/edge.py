@@ -73,10 +73,16 @@ async def health_is_served(d: Driver) -> None:
 
 
 async def client_version_headers(d: Driver) -> None:
-    for name, version in (("temporal-go", "0.1.0"), ("temporal-go", "not-a-version"), ("stranger", "1.0.0")):
+    for name, version in (("temporal-go", "0.1.0"), ("stranger", "1.0.0")):
         await d.start(d.name(f"wf-{name}-{version}"), metadata=(("client-name", name), ("client-version", version)))
+
+
+async def client_versions_that_are_turned_away(d: Driver) -> None:
+    query = f"WorkflowId = '{d.workflow_id}'"
+    unreadable = (("client-name", "temporal-go"), ("client-version", "not-a-version"))
+    await d.call("CountWorkflowExecutions", query=query, metadata=unreadable)
     supported = (("client-name", "temporal-go"), ("client-version", "1.30.0"), ("supported-server-versions", "<1.0.0"))
-    await d.start(metadata=supported)
+    await d.call("CountWorkflowExecutions", query=query, metadata=supported)
 
 
 async def system_info(d: Driver) -> None:

@@ -245,7 +245,6 @@ BAD_QUERIES = {
     "order_by": "WorkflowType = 'nobody' ORDER BY StartTime DESC",
     "order_by_unknown": "WorkflowType = 'nobody' ORDER BY Nobody",
     "order_by_text": "WorkflowType = 'nobody' ORDER BY ConfText",
-    "order_by_alone": "ORDER BY StartTime",
     "limit": "WorkflowType = 'nobody' LIMIT 1",
     "select": "SELECT * FROM executions",
     "namespace_division": "TemporalNamespaceDivision = 'x' AND WorkflowType = 'nobody'",
