@@ -18,7 +18,8 @@ def perdure() -> Iterator[str]:
         return
     port = _free_port()
     command = [sys.executable, "-m", "perdure.cli", "up", "--memory", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     try:
         yield f"127.0.0.1:{port}"
     finally:

@@ -325,7 +325,7 @@ def _spelled(payload: Payload) -> str:
     try:
         return values.spell(_as_decoded(_json(payload)))
     except ValueError:
-        fields = [f'metadata:{{key:"{key}" value:{_quoted(value)}}}' for key, value in payload.metadata.items()]
+        fields = [f'metadata:{{key:"{key}" value:{_quoted(value)}}}' for key, value in sorted(payload.metadata.items())]
         fields += [f"data:{_quoted(payload.data)}"] if payload.data else []
         return f"value from <{' '.join(fields)}>"
 
