@@ -215,7 +215,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
         "edge/system_info",
         [
             f"calls[0].reply.capabilities.{name}"
-            for name in ("supports_schedules", "build_id_based_versioning", "nexus", "server_scaled_deployments")
+            for name in ("supports_schedules", "nexus", "server_scaled_deployments")
         ],
         True,
         None,
