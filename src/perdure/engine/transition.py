@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.enums.v1 import event_type_pb2 as E
+from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.apply import apply
 from perdure.engine.execution import RUNNING, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
-from perdure.engine.messages import copy_present
+from perdure.engine.messages import copy_present, serialized_history
 from perdure.engine.times import set_time
 from perdure.errors import InvalidArgument
 
@@ -274,10 +275,7 @@ class Transition(State):
         """Remove the buffered TimerFired of that timer, and return it."""
         buffer = self._load_buffer()
         for index, (key, event) in enumerate(buffer):
-            if (
-                event.event_type == EventType.EVENT_TYPE_TIMER_FIRED
-                and event.timer_fired_event_attributes.timer_id == timer_id
-            ):
+            if event.event_type == E.EVENT_TYPE_TIMER_FIRED and event.timer_fired_event_attributes.timer_id == timer_id:
                 del buffer[index]
                 if key is not None:
                     self.items(Kind.BUFFERED_EVENT).remove(key)
@@ -323,9 +321,9 @@ class Transition(State):
     def _wire(self, event: HistoryEvent, started: dict[int, int]) -> None:
         """Put the ids that came into being at the flush where other events and items refer to them."""
         kind = event.event_type
-        if kind == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+        if kind == E.EVENT_TYPE_ACTIVITY_TASK_STARTED:
             started[event.activity_task_started_event_attributes.scheduled_event_id] = event.event_id
-        elif kind == EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+        elif kind == E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
             initiated = event.child_workflow_execution_started_event_attributes.initiated_event_id
             started[initiated] = event.event_id
             if initiated in self.items(Kind.CHILD):
@@ -335,9 +333,9 @@ class Transition(State):
             origin = attributes.scheduled_event_id if kind in _ACTIVITY_CLOSED else attributes.initiated_event_id
             if origin in started:
                 attributes.started_event_id = started[origin]
-        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+        elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
             self._wire_request(event.workflow_execution_signaled_event_attributes.request_id, event)
-        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
+        elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
             self._wire_request(event.workflow_execution_options_updated_event_attributes.attached_request_id, event)
 
     def _wire_request(self, request_id: str, event: HistoryEvent) -> None:
@@ -348,7 +346,7 @@ class Transition(State):
         """Close the current batch of events: the next event begins another."""
         if not self.batch:
             return
-        data = History(events=self.batch).SerializeToString()
+        data = serialized_history(self.batch)
         self.batches.append((self.batch[0].event_id, data))
         self.core.last_first_event_id = self.batch[0].event_id
         self.core.history_size_bytes += len(data)
@@ -418,7 +416,6 @@ def illegal(action: str, details: str) -> InvalidArgument:
 TASK_ID_BASE = 1 << 20
 """Task ids only have to grow with the event id; the real server's begin near here."""
 
-E = EventType
 _UNBUFFERED = frozenset(
     {
         E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
