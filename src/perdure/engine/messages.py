@@ -27,11 +27,12 @@ def serialized_history(events: Sequence[HistoryEvent]) -> bytes:
     parts: list[bytes] = []
     for event in events:
         data = event.SerializeToString()
-        parts += (_EVENTS_TAG, _varint(len(data)), data)
+        parts += (_EVENTS_TAG, varint(len(data)), data)
     return b"".join(parts)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number as the wire format of protobuf has it."""
     out = bytearray()
     while value > 0x7F:
         out.append((value & 0x7F) | 0x80)

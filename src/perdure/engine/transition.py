@@ -196,7 +196,7 @@ class Transition(State):
     """See the module's text."""
 
     __slots__ = (
-        "_buffer",
+        "_arrived",
         "activity_ids",
         "batch",
         "batches",
@@ -221,7 +221,8 @@ class Transition(State):
         """Event ids of pending activities by their own ids, once something asked for them."""
         self.batch: list[HistoryEvent] = []
         self.batches: list[tuple[int, bytes]] = []
-        self._buffer: list[tuple[Key | None, HistoryEvent]] | None = None
+        self._arrived: list[HistoryEvent] = []
+        """Buffered events of this transition."""
         self.visibility = created
         self.durable = True
         self.error: Exception | None = None
@@ -245,7 +246,7 @@ class Transition(State):
             self.batch.append(event)
         else:
             apply(self, event)
-            self._load_buffer().append((None, event))
+            self._arrived.append(event)
         return event
 
     def _number(self, event: HistoryEvent) -> None:
@@ -255,43 +256,42 @@ class Transition(State):
 
     # The buffer.
 
-    def _load_buffer(self) -> list[tuple[Key | None, HistoryEvent]]:
-        if self._buffer is None:
-            stored = self.items(Kind.BUFFERED_EVENT)
-            self._buffer = [
-                (key, HistoryEvent.FromString(item.event))
-                for key, item in sorted((key, stored.get(key)) for key in stored)
-            ]
-        return self._buffer
-
     @property
     def has_buffered_events(self) -> bool:
-        return bool(self._buffer) if self._buffer is not None else bool(self.core.buffered_count)
+        return bool(self.core.buffered_count or self._arrived)
 
-    def buffered_events(self) -> list[HistoryEvent]:
-        return [event for _, event in self._load_buffer()]
+    @property
+    def buffered(self) -> tuple[int, int]:
+        """How many events are buffered, and their size in bytes."""
+        size_bytes = sum(event.ByteSize() for event in self._arrived)
+        return self.core.buffered_count + len(self._arrived), self.core.buffered_size_bytes + size_bytes
+
+    def _stored(self) -> dict[Key, HistoryEvent]:
+        """The buffered events of earlier transitions, in order of arrival."""
+        items = self.items(Kind.BUFFERED_EVENT)
+        return {key: HistoryEvent.FromString(items.get(key).event) for key in sorted(items)}
+
+    def _forget(self, key: Key) -> None:
+        items = self.items(Kind.BUFFERED_EVENT)
+        self.core.buffered_count -= 1
+        self.core.buffered_size_bytes -= len(items.get(key).event)
+        items.remove(key)
 
     def take_buffered_timer_fired(self, timer_id: str) -> HistoryEvent | None:
         """Remove the buffered TimerFired of that timer, and return it."""
-        buffer = self._load_buffer()
-        for index, (key, event) in enumerate(buffer):
-            if event.event_type == E.EVENT_TYPE_TIMER_FIRED and event.timer_fired_event_attributes.timer_id == timer_id:
-                del buffer[index]
-                if key is not None:
-                    self.items(Kind.BUFFERED_EVENT).remove(key)
-                self._store_counts()
+        for key, event in self._stored().items():
+            if _is_firing(event, timer_id):
+                self._forget(key)
+                return event
+        for event in self._arrived:
+            if _is_firing(event, timer_id):
+                self._arrived.remove(event)
                 return event
         return None
 
-    def _store_counts(self) -> None:
-        buffer = self._load_buffer()
-        self.core.buffered_count = len(buffer)
-        if not buffer:
-            self.core.buffered_size_bytes = 0
-
     def has_closed_activity(self, scheduled_event_id: int) -> bool:
         """Whether a close of that activity is buffered or in this transition's own events."""
-        events = self.buffered_events() + self.batch
+        events = [*self._stored().values(), *self._arrived, *self.batch]
         return any(
             event.event_type in _ACTIVITY_CLOSED
             and getattr(event, event.WhichOneof("attributes")).scheduled_event_id == scheduled_event_id  # type: ignore[arg-type]
@@ -303,20 +303,17 @@ class Transition(State):
         if not self.has_buffered_events:
             return
         assert self.running, "no event after the close"
-        buffer = self._load_buffer()
-        stored = self.items(Kind.BUFFERED_EVENT)
-        for key, _ in buffer:
-            if key is not None:
-                stored.remove(key)
-        events = [event for _, event in buffer]
+        stored = self._stored()
+        for key in stored:
+            self._forget(key)
+        events = [*stored.values(), *self._arrived]
+        self._arrived = []
         ordered = [e for e in events if e.event_type not in _GO_LAST] + [e for e in events if e.event_type in _GO_LAST]
         started: dict[int, int] = {}
         for event in ordered:
             self._number(event)
             self._wire(event, started)
             self.batch.append(event)
-        self._buffer = []
-        self.core.buffered_count = self.core.buffered_size_bytes = 0
 
     def _wire(self, event: HistoryEvent, started: dict[int, int]) -> None:
         """Put the ids that came into being at the flush where other events and items refer to them."""
@@ -380,21 +377,16 @@ class Transition(State):
 
     def _drop_buffer(self) -> None:
         """What the command before the closing one brought about, such as the end of an activity, is not told."""
-        self._buffer = []
-        self._store_counts()
+        self._arrived = []
+        self.core.buffered_count = self.core.buffered_size_bytes = 0
 
     def _store_buffer(self) -> None:
-        if self._buffer is None:
-            return
-        stored = self.items(Kind.BUFFERED_EVENT)
-        for index, (key, event) in enumerate(self._buffer):
-            if key is None:
-                data = event.SerializeToString()
-                key = self.next_number()
-                stored.put(key, BufferedEvent(event=data))
-                self._buffer[index] = (key, event)
-                self.core.buffered_size_bytes += len(data)
-        self.core.buffered_count = len(self._buffer)
+        for event in self._arrived:
+            data = event.SerializeToString()
+            self.items(Kind.BUFFERED_EVENT).put(self.next_number(), BufferedEvent(event=data))
+            self.core.buffered_count += 1
+            self.core.buffered_size_bytes += len(data)
+        self._arrived = []
 
     def next_number(self) -> int:
         """A number that this run has not used before, for keys of items."""
@@ -406,6 +398,11 @@ class Transition(State):
         self.fold()
         if self.new_run is not None:
             self.new_run.commit()
+
+
+def _is_firing(event: HistoryEvent, timer_id: str) -> bool:
+    fired = event.event_type == E.EVENT_TYPE_TIMER_FIRED
+    return fired and event.timer_fired_event_attributes.timer_id == timer_id
 
 
 def illegal(action: str, details: str) -> InvalidArgument:
