@@ -96,6 +96,11 @@ def _check_numbers(talk: Conversation, events: list[HistoryEvent]) -> None:
     closes = [event.event_id for event in events if event.event_type in CLOSES]
     assert closes == ([] if talk.execution.running else [len(events)])
     assert not (talk.buffered and not talk.execution.running)
+    stored = [len(item.event) for item in talk.execution.pending[Kind.BUFFERED_EVENT].values()]
+    core = talk.execution.core
+    assert (core.buffered_count, core.buffered_size_bytes) == (len(stored), sum(stored))
+    assert core.history_size_bytes == sum(len(data) for _, data in talk.batches)
+    assert core.last_first_event_id == talk.batches[-1][0]
 
 
 def _check_references(events: list[HistoryEvent], buffered: list[HistoryEvent]) -> None:

@@ -14,9 +14,9 @@ from temporalio.api.common.v1 import Memo, SearchAttributes
 from temporalio.api.enums.v1 import (
     EventType,
     ParentClosePolicy,
-    TimeoutType,
     WorkflowExecutionStatus,
     WorkflowTaskFailedCause,
+    workflow_pb2,
 )
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
@@ -43,7 +43,6 @@ from perdure.engine.times import get_duration, get_time
 if TYPE_CHECKING:
     from perdure.engine.transition import State
 
-E = EventType
 S = WorkflowExecutionStatus
 Cause = WorkflowTaskFailedCause
 
@@ -230,14 +229,14 @@ def _task_completed(state: State, event: HistoryEvent, a: Any) -> None:
     core.reported_problems = []
     core.last_worker_identity = a.identity
     worker_version = a.worker_version.SerializeToString()
-    if core.completed_task_count == 1 or worker_version != core.most_recent_worker_version:
+    if core.completed_task_count == 1 or a.binary_checksum or worker_version != core.most_recent_worker_version:
         core.search_attributes = attributes.with_build_id(core.search_attributes, a.worker_version)
+        _add_reset_point(state, event, a)
     core.most_recent_worker_version = worker_version
     if a.sdk_metadata.sdk_name:
         core.sdk_name = a.sdk_metadata.sdk_name
     if a.sdk_metadata.sdk_version:
         core.sdk_version = a.sdk_metadata.sdk_version
-    _add_reset_point(state, event, a)
     state.items(Kind.WORKFLOW_TASK).remove("")
 
 
@@ -271,7 +270,7 @@ def _task_failed(state: State, event: HistoryEvent, a: Any) -> None:
 
 
 def _task_timed_out(state: State, event: HistoryEvent, a: Any) -> None:
-    started = a.timeout_type != TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
+    started = a.timeout_type != workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_START
     fail_workflow_task(state, increment=started)
     if started:
         state.core.last_task_timed_out = True
@@ -347,17 +346,17 @@ def activity_timeouts(activity: Activity) -> list[tuple[int, int]]:
     timeouts: list[tuple[int, int]] = []
     if activity.schedule_to_close_ns:
         due_ns = activity.first_scheduled_ns + activity.schedule_to_close_ns
-        timeouts.append((due_ns, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE))
+        timeouts.append((due_ns, workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE))
     if not activity.started_ns:
         if activity.schedule_to_start_ns:
             due_ns = activity.scheduled_ns + activity.schedule_to_start_ns
-            timeouts.append((due_ns, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START))
+            timeouts.append((due_ns, workflow_pb2.TIMEOUT_TYPE_SCHEDULE_TO_START))
         return timeouts
     if activity.start_to_close_ns:
-        timeouts.append((activity.started_ns + activity.start_to_close_ns, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE))
+        timeouts.append((activity.started_ns + activity.start_to_close_ns, workflow_pb2.TIMEOUT_TYPE_START_TO_CLOSE))
     if activity.heartbeat_ns:
         due_ns = max(activity.started_ns, activity.last_heartbeat_ns) + activity.heartbeat_ns
-        timeouts.append((due_ns, TimeoutType.TIMEOUT_TYPE_HEARTBEAT))
+        timeouts.append((due_ns, workflow_pb2.TIMEOUT_TYPE_HEARTBEAT))
     return timeouts
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Memo, SearchAttributes
-from temporalio.api.enums.v1 import CommandType, EventType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import event_type_pb2 as E
+from temporalio.api.enums.v1 import failed_cause_pb2 as C
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
@@ -26,8 +28,6 @@ from perdure.engine.times import NS, get_duration
 from perdure.engine.transition import Namespace, Transition
 from perdure.errors import InvalidArgument, NotFound
 
-E = EventType
-C = WorkflowTaskFailedCause
 INLINE_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"
 
 

@@ -217,11 +217,9 @@ def _enforce_limits(t: Transition) -> bool:
     True when the workflow was terminated for it. What the request brought stays in the history."""
     config, core = t.env.config, t.core
     task = t.workflow_task
-    if t.running and task is not None and task.started_ns and t.has_buffered_events:
-        events = t.buffered_events()
-        size = sum(event.ByteSize() for event in events)
-        too_many = len(events) > config.maximum_buffered_events_batch
-        if too_many or size > config.maximum_buffered_events_size_bytes:
+    if t.running and task is not None and task.started_ns:
+        count, size_bytes = t.buffered
+        if count > config.maximum_buffered_events_batch or size_bytes > config.maximum_buffered_events_size_bytes:
             workflow_task.force_close(t)
     if t.running and not t.created:
         too_long = core.next_event_id - 1 > config.history_count_limit_error

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.enums.v1 import event_type_pb2 as E
+from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.apply import apply
 from perdure.engine.execution import RUNNING, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
-from perdure.engine.messages import copy_present
+from perdure.engine.messages import copy_present, serialized_history
 from perdure.engine.times import set_time
 from perdure.errors import InvalidArgument
 
@@ -195,7 +196,7 @@ class Transition(State):
     """See the module's text."""
 
     __slots__ = (
-        "_buffer",
+        "_arrived",
         "activity_ids",
         "batch",
         "batches",
@@ -220,7 +221,8 @@ class Transition(State):
         """Event ids of pending activities by their own ids, once something asked for them."""
         self.batch: list[HistoryEvent] = []
         self.batches: list[tuple[int, bytes]] = []
-        self._buffer: list[tuple[Key | None, HistoryEvent]] | None = None
+        self._arrived: list[HistoryEvent] = []
+        """Buffered events of this transition."""
         self.visibility = created
         self.durable = True
         self.error: Exception | None = None
@@ -244,7 +246,7 @@ class Transition(State):
             self.batch.append(event)
         else:
             apply(self, event)
-            self._load_buffer().append((None, event))
+            self._arrived.append(event)
         return event
 
     def _number(self, event: HistoryEvent) -> None:
@@ -254,46 +256,42 @@ class Transition(State):
 
     # The buffer.
 
-    def _load_buffer(self) -> list[tuple[Key | None, HistoryEvent]]:
-        if self._buffer is None:
-            stored = self.items(Kind.BUFFERED_EVENT)
-            self._buffer = [
-                (key, HistoryEvent.FromString(item.event))
-                for key, item in sorted((key, stored.get(key)) for key in stored)
-            ]
-        return self._buffer
-
     @property
     def has_buffered_events(self) -> bool:
-        return bool(self._buffer) if self._buffer is not None else bool(self.core.buffered_count)
+        return bool(self.core.buffered_count or self._arrived)
 
-    def buffered_events(self) -> list[HistoryEvent]:
-        return [event for _, event in self._load_buffer()]
+    @property
+    def buffered(self) -> tuple[int, int]:
+        """How many events are buffered, and their size in bytes."""
+        size_bytes = sum(event.ByteSize() for event in self._arrived)
+        return self.core.buffered_count + len(self._arrived), self.core.buffered_size_bytes + size_bytes
+
+    def _stored(self) -> dict[Key, HistoryEvent]:
+        """The buffered events of earlier transitions, in order of arrival."""
+        items = self.items(Kind.BUFFERED_EVENT)
+        return {key: HistoryEvent.FromString(items.get(key).event) for key in sorted(items)}
+
+    def _forget(self, key: Key) -> None:
+        items = self.items(Kind.BUFFERED_EVENT)
+        self.core.buffered_count -= 1
+        self.core.buffered_size_bytes -= len(items.get(key).event)
+        items.remove(key)
 
     def take_buffered_timer_fired(self, timer_id: str) -> HistoryEvent | None:
         """Remove the buffered TimerFired of that timer, and return it."""
-        buffer = self._load_buffer()
-        for index, (key, event) in enumerate(buffer):
-            if (
-                event.event_type == EventType.EVENT_TYPE_TIMER_FIRED
-                and event.timer_fired_event_attributes.timer_id == timer_id
-            ):
-                del buffer[index]
-                if key is not None:
-                    self.items(Kind.BUFFERED_EVENT).remove(key)
-                self._store_counts()
+        for key, event in self._stored().items():
+            if _is_firing(event, timer_id):
+                self._forget(key)
+                return event
+        for event in self._arrived:
+            if _is_firing(event, timer_id):
+                self._arrived.remove(event)
                 return event
         return None
 
-    def _store_counts(self) -> None:
-        buffer = self._load_buffer()
-        self.core.buffered_count = len(buffer)
-        if not buffer:
-            self.core.buffered_size_bytes = 0
-
     def has_closed_activity(self, scheduled_event_id: int) -> bool:
         """Whether a close of that activity is buffered or in this transition's own events."""
-        events = self.buffered_events() + self.batch
+        events = [*self._stored().values(), *self._arrived, *self.batch]
         return any(
             event.event_type in _ACTIVITY_CLOSED
             and getattr(event, event.WhichOneof("attributes")).scheduled_event_id == scheduled_event_id  # type: ignore[arg-type]
@@ -305,27 +303,24 @@ class Transition(State):
         if not self.has_buffered_events:
             return
         assert self.running, "no event after the close"
-        buffer = self._load_buffer()
-        stored = self.items(Kind.BUFFERED_EVENT)
-        for key, _ in buffer:
-            if key is not None:
-                stored.remove(key)
-        events = [event for _, event in buffer]
+        stored = self._stored()
+        for key in stored:
+            self._forget(key)
+        events = [*stored.values(), *self._arrived]
+        self._arrived = []
         ordered = [e for e in events if e.event_type not in _GO_LAST] + [e for e in events if e.event_type in _GO_LAST]
         started: dict[int, int] = {}
         for event in ordered:
             self._number(event)
             self._wire(event, started)
             self.batch.append(event)
-        self._buffer = []
-        self.core.buffered_count = self.core.buffered_size_bytes = 0
 
     def _wire(self, event: HistoryEvent, started: dict[int, int]) -> None:
         """Put the ids that came into being at the flush where other events and items refer to them."""
         kind = event.event_type
-        if kind == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+        if kind == E.EVENT_TYPE_ACTIVITY_TASK_STARTED:
             started[event.activity_task_started_event_attributes.scheduled_event_id] = event.event_id
-        elif kind == EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+        elif kind == E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
             initiated = event.child_workflow_execution_started_event_attributes.initiated_event_id
             started[initiated] = event.event_id
             if initiated in self.items(Kind.CHILD):
@@ -335,9 +330,9 @@ class Transition(State):
             origin = attributes.scheduled_event_id if kind in _ACTIVITY_CLOSED else attributes.initiated_event_id
             if origin in started:
                 attributes.started_event_id = started[origin]
-        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+        elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
             self._wire_request(event.workflow_execution_signaled_event_attributes.request_id, event)
-        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
+        elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
             self._wire_request(event.workflow_execution_options_updated_event_attributes.attached_request_id, event)
 
     def _wire_request(self, request_id: str, event: HistoryEvent) -> None:
@@ -348,7 +343,7 @@ class Transition(State):
         """Close the current batch of events: the next event begins another."""
         if not self.batch:
             return
-        data = History(events=self.batch).SerializeToString()
+        data = serialized_history(self.batch)
         self.batches.append((self.batch[0].event_id, data))
         self.core.last_first_event_id = self.batch[0].event_id
         self.core.history_size_bytes += len(data)
@@ -382,21 +377,16 @@ class Transition(State):
 
     def _drop_buffer(self) -> None:
         """What the command before the closing one brought about, such as the end of an activity, is not told."""
-        self._buffer = []
-        self._store_counts()
+        self._arrived = []
+        self.core.buffered_count = self.core.buffered_size_bytes = 0
 
     def _store_buffer(self) -> None:
-        if self._buffer is None:
-            return
-        stored = self.items(Kind.BUFFERED_EVENT)
-        for index, (key, event) in enumerate(self._buffer):
-            if key is None:
-                data = event.SerializeToString()
-                key = self.next_number()
-                stored.put(key, BufferedEvent(event=data))
-                self._buffer[index] = (key, event)
-                self.core.buffered_size_bytes += len(data)
-        self.core.buffered_count = len(self._buffer)
+        for event in self._arrived:
+            data = event.SerializeToString()
+            self.items(Kind.BUFFERED_EVENT).put(self.next_number(), BufferedEvent(event=data))
+            self.core.buffered_count += 1
+            self.core.buffered_size_bytes += len(data)
+        self._arrived = []
 
     def next_number(self) -> int:
         """A number that this run has not used before, for keys of items."""
@@ -410,6 +400,11 @@ class Transition(State):
             self.new_run.commit()
 
 
+def _is_firing(event: HistoryEvent, timer_id: str) -> bool:
+    fired = event.event_type == E.EVENT_TYPE_TIMER_FIRED
+    return fired and event.timer_fired_event_attributes.timer_id == timer_id
+
+
 def illegal(action: str, details: str) -> InvalidArgument:
     """A command that the state does not allow, in the words of the real server."""
     return InvalidArgument(f"invalid history builder state for action: {action}, {details}")
@@ -418,7 +413,6 @@ def illegal(action: str, details: str) -> InvalidArgument:
 TASK_ID_BASE = 1 << 20
 """Task ids only have to grow with the event id; the real server's begin near here."""
 
-E = EventType
 _UNBUFFERED = frozenset(
     {
         E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,

@@ -10,7 +10,8 @@ from typing import Any
 
 from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes
 from temporalio.api.common.v1 import Payloads, RetryPolicy
-from temporalio.api.enums.v1 import EventType, RetryState, TimeoutType
+from temporalio.api.enums.v1 import RetryState, TimeoutType
+from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
@@ -25,7 +26,6 @@ from perdure.engine.retry import activity_retry, shortened
 from perdure.engine.transition import Transition, illegal
 from perdure.errors import InvalidArgument, NotFound
 
-E = EventType
 NOT_FOUND = "invalid activityID or activity already timed out or invoking workflow is completed"
 NOT_CANCEL_REQUESTED = "unable to mark activity as canceled without activity being request canceled first"
 NOT_STARTED = "ACTIVITY_ID_NOT_STARTED"

@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio.api.command.v1 import StartChildWorkflowExecutionCommandAttributes
 from temporalio.api.enums.v1 import EventType, StartChildWorkflowExecutionFailedCause
+from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.execution import Child, Kind
@@ -16,7 +17,6 @@ from perdure.engine.payloads import drop_nulls
 from perdure.engine.transition import Namespace, Transition
 from perdure.errors import NotFound
 
-E = EventType
 CHILD_NOT_FOUND = "Pending child execution not found."
 
 

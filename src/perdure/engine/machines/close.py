@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from temporalio.api.command.v1 import ContinueAsNewWorkflowExecutionCommandAttributes
 from temporalio.api.common.v1 import Payloads, RetryPolicy, WorkflowExecution
-from temporalio.api.enums.v1 import ContinueAsNewInitiator, EventType, RetryState, TaskQueueKind, TimeoutType
+from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState, TaskQueueKind, TimeoutType
+from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent, WorkflowExecutionStartedEventAttributes
 from temporalio.api.workflow.v1 import ResetPoints
@@ -24,7 +25,6 @@ from perdure.engine.retry import workflow_retry
 from perdure.engine.times import NS, get_duration, set_duration, set_time
 from perdure.engine.transition import Transition
 
-E = EventType
 Initiator = ContinueAsNewInitiator
 NO_BACKOFF = -1
 

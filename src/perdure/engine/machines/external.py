@@ -13,14 +13,13 @@ from temporalio.api.enums.v1 import (
     EventType,
     SignalExternalWorkflowExecutionFailedCause,
 )
+from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.execution import Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.messages import copy_present
 from perdure.engine.transition import Namespace, Transition
-
-E = EventType
 
 
 def initiate_signal(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from temporalio.api.command.v1 import CancelTimerCommandAttributes, StartTimerCommandAttributes
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import event_type_pb2 as E
 
 from perdure.engine.execution import Kind
 from perdure.engine.messages import copy_present
 from perdure.engine.transition import Transition, illegal
-
-E = EventType
 
 
 def start(t: Transition, completed_event_id: int, command: StartTimerCommandAttributes) -> None:

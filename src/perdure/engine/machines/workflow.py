@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from temporalio.api.common.v1 import Header, Link, Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import ContinueAsNewInitiator, EventType, RetryState
+from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState
+from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
@@ -25,7 +26,6 @@ from perdure.engine.times import get_duration, set_duration, set_time
 from perdure.engine.transition import Environment, Transition
 from perdure.errors import InvalidArgument, NotFound, ResourceExhausted
 
-E = EventType
 COMPLETED_MESSAGE = "workflow execution already completed"
 CLOSING_MESSAGE = "workflow operation can not be applied because workflow is closing"
 BUSY_WORKFLOW = 5

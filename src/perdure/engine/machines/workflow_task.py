@@ -11,12 +11,12 @@ task's timeout grows, so that a workflow that can't progress costs ever less.
 from __future__ import annotations
 
 from temporalio.api.enums.v1 import (
-    EventType,
     SuggestContinueAsNewReason,
-    TaskQueueKind,
     TimeoutType,
     WorkflowTaskFailedCause,
+    task_queue_pb2,
 )
+from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
@@ -32,8 +32,6 @@ from perdure.engine.execution import Core, Kind, WorkflowTask
 from perdure.engine.times import NS, set_duration, set_time
 from perdure.engine.transition import Transition
 from perdure.errors import NotFound
-
-E = EventType
 
 
 def ensure(t: Transition) -> None:
@@ -75,11 +73,11 @@ def _fill_scheduled(event: HistoryEvent, core: Core, timeout_ns: int, attempt: i
     a = event.workflow_task_scheduled_event_attributes
     if core.sticky_queue:
         a.task_queue.name = core.sticky_queue
-        a.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_STICKY
+        a.task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_STICKY
         a.task_queue.normal_name = core.task_queue
     else:
         a.task_queue.name = core.task_queue
-        a.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+        a.task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
     set_duration(a.start_to_close_timeout, timeout_ns)
     a.attempt = attempt
 
