@@ -185,10 +185,12 @@ class Server:
             self._histories.release_all()
         if runtime is not None:
             runtime.matching.stop()
-        if transport is not None:
-            await transport.stop(grace_s)
-        if runtime is not None:
-            await runtime.stop()
+        try:
+            if transport is not None:
+                await transport.stop(grace_s)
+        finally:
+            if runtime is not None:
+                await runtime.stop()
 
     async def client(self, namespace: str = "default", **options: Any) -> Client:
         """A client of this server; `options` are those of `temporalio.client.Client.connect`."""
