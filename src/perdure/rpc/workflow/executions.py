@@ -66,15 +66,14 @@ class Executions:
             assert current is not None
             return await self._use_current(namespace, current, request)
         run = self._begin(namespace, request, current, outcome, eager=self._is_eager(request))
+        core, task = run.core, run.execution.pending_workflow_task
         await executor.settled(run)
-        core = run.core
         response = StartWorkflowExecutionResponse(
             run_id=core.run_id, started=True, status=RUNNING, first_execution_run_id=core.first_run_id
         )
         response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
-        task = run.execution.pending_workflow_task
         if self._is_eager(request) and task is not None and task.request_id == request.request_id:
-            data = await self._workflow_tasks.response(run, task, sticky=False)
+            data = await self._workflow_tasks.response(run, core, task, sticky=False)
             response.eager_workflow_task.MergeFromString(data)
         return response
 
@@ -141,7 +140,9 @@ class Executions:
             response.link.CopyFrom(_request_link(namespace, core, request_id, request.event_type))
         task = run.execution.pending_workflow_task
         if self._is_eager(start) and task is not None and task.started_event_id == 3 and task.attempt == 1:
-            response.eager_workflow_task.MergeFromString(await self._workflow_tasks.response(run, task, sticky=False))
+            response.eager_workflow_task.MergeFromString(
+                await self._workflow_tasks.response(run, core, task, sticky=False)
+            )
         return response
 
     async def _use_current(

@@ -22,7 +22,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.engine import inputs
 from perdure.engine.commands import Completed
-from perdure.engine.execution import WorkflowTask
+from perdure.engine.execution import Core, WorkflowTask
 from perdure.engine.machines.workflow_task import NOT_FOUND, materialise
 from perdure.engine.queues import workflow_queue
 from perdure.engine.times import set_time
@@ -89,16 +89,18 @@ class WorkflowTasks:
             executor.apply(run, start)
         except NotFound:
             return Taken.STALE
-        started = run.execution.pending_workflow_task
+        core, started = run.core, run.execution.pending_workflow_task
         assert started is not None
         if not executor.is_durable(run):
             await executor.settled(run)
-        call.reply(await self.response(run, started, sticky=sticky))
+        call.reply(await self.response(run, core, started, sticky=sticky))
         return Taken.SERVED
 
-    async def response(self, run: Run, task: WorkflowTask, *, sticky: bool) -> bytes:
-        """A started task as its worker gets it; `sticky` workers need only what is new to them."""
-        core = run.core
+    async def response(self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool) -> bytes:
+        """A started task as its worker gets it; `sticky` workers need only what is new to them.
+
+        `core` is that of the moment when the task was started: what came later may not be durable yet.
+        """
         response = self._describe(run, task)
         first = core.previous_started_event_id + 1 if sticky else 1
         page = await history.read(
@@ -195,6 +197,7 @@ class WorkflowTasks:
             token.scheduled_event_id, token.started_event_id, token.started_ns, token.attempt, request
         )
         decision = self._executor.apply(run, complete)
+        core = run.core
         completed: Completed = decision.reply
         self._queries.answer(run, request.query_results, task_created=completed.task_created)
         eager = [run.execution.activity(event_id) for event_id in completed.eager_activities]
@@ -206,7 +209,7 @@ class WorkflowTasks:
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
         if completed.new_task is not None:
             # The worker that asks for it has just had the run in its cache.
-            task = await self.response(run, completed.new_task, sticky=True)
+            task = await self.response(run, core, completed.new_task, sticky=True)
             response.workflow_task.MergeFromString(task)
         return response
 
