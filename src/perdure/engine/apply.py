@@ -80,19 +80,19 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     core.root_workflow_id = a.root_workflow_execution.workflow_id or core.workflow_id
     core.root_run_id = a.root_workflow_execution.run_id or core.run_id
     if a.HasField("retry_policy"):
-        core.retry_policy = a.retry_policy.SerializeToString()
+        core.retry_policy = a.retry_policy.SerializeToString(deterministic=True)
     if a.HasField("memo"):
-        core.memo = a.memo.SerializeToString()
+        core.memo = a.memo.SerializeToString(deterministic=True)
     if a.HasField("search_attributes"):
-        core.search_attributes = a.search_attributes.SerializeToString()
+        core.search_attributes = a.search_attributes.SerializeToString(deterministic=True)
     if a.HasField("priority"):
-        core.priority = a.priority.SerializeToString()
+        core.priority = a.priority.SerializeToString(deterministic=True)
     if a.HasField("prev_auto_reset_points"):
-        core.reset_points = a.prev_auto_reset_points.SerializeToString()
+        core.reset_points = a.prev_auto_reset_points.SerializeToString(deterministic=True)
     if event.HasField("user_metadata"):
-        core.user_metadata = event.user_metadata.SerializeToString()
+        core.user_metadata = event.user_metadata.SerializeToString(deterministic=True)
     if a.cron_schedule or core.retry_policy or event.links or a.completion_callbacks:
-        state.items(Kind.START).put("", Start(event=event.SerializeToString()))
+        state.items(Kind.START).put("", Start(event=event.SerializeToString(deterministic=True)))
     _expire(state, now)
 
 
@@ -126,7 +126,7 @@ def _closed(status: int) -> Callable[[State, HistoryEvent, Any], None]:
                 item.due_ns = item.queue = None
         _leave_children(state)
         if core.parent_workflow_id and not core.new_run_id:
-            report = FollowUp(close_event=event.SerializeToString(), due_ns=core.close_ns)
+            report = FollowUp(close_event=event.SerializeToString(deterministic=True), due_ns=core.close_ns)
             state.items(Kind.FOLLOW_UP).put("report", report)
 
     return close
@@ -228,7 +228,7 @@ def _task_completed(state: State, event: HistoryEvent, a: Any) -> None:
     core.failed_attempts = 0
     core.reported_problems = []
     core.last_worker_identity = a.identity
-    worker_version = a.worker_version.SerializeToString()
+    worker_version = a.worker_version.SerializeToString(deterministic=True)
     if core.completed_task_count == 1 or a.binary_checksum or worker_version != core.most_recent_worker_version:
         core.search_attributes = attributes.with_build_id(core.search_attributes, a.worker_version)
         _add_reset_point(state, event, a)
@@ -256,7 +256,7 @@ def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
     )
     point.create_time.CopyFrom(event.event_time)
     del points.points[: -state.max_reset_points]
-    state.core.reset_points = points.SerializeToString()
+    state.core.reset_points = points.SerializeToString(deterministic=True)
     if checksum:
         checksums = [p.binary_checksum for p in points.points if p.binary_checksum]
         state.core.search_attributes = attributes.with_checksums(state.core.search_attributes, checksums)
@@ -322,11 +322,11 @@ def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
         start_to_close_ns=get_duration(a.start_to_close_timeout),
         heartbeat_ns=get_duration(a.heartbeat_timeout),
         has_retry_policy=a.HasField("retry_policy"),
-        retry_policy=a.retry_policy.SerializeToString() if a.HasField("retry_policy") else b"",
+        retry_policy=a.retry_policy.SerializeToString(deterministic=True) if a.HasField("retry_policy") else b"",
         retry_expiration_ns=now + to_close if to_close else 0,
-        priority=a.priority.SerializeToString() if a.HasField("priority") else b"",
-        input=a.input.SerializeToString() if a.HasField("input") else b"",
-        header=a.header.SerializeToString() if a.HasField("header") else b"",
+        priority=a.priority.SerializeToString(deterministic=True) if a.HasField("priority") else b"",
+        input=a.input.SerializeToString(deterministic=True) if a.HasField("input") else b"",
+        header=a.header.SerializeToString(deterministic=True) if a.HasField("header") else b"",
         queue=activity_queue(state.core.namespace_id, a.task_queue.name),
         order=now,
     )
@@ -391,7 +391,7 @@ def _child_initiated(state: State, event: HistoryEvent, a: Any) -> None:
         workflow_type=a.workflow_type.name,
         parent_close_policy=a.parent_close_policy,
         create_request_id=f"{state.core.run_id}:{event.event_id}:0",
-        initiated=event.SerializeToString(),
+        initiated=event.SerializeToString(deterministic=True),
         due_ns=get_time(event.event_time),
     )
     state.items(Kind.CHILD).put(event.event_id, child)
@@ -421,7 +421,7 @@ def _signal_initiated(state: State, event: HistoryEvent, a: Any) -> None:
         request_id=_own_request_id(state, event),
         namespace=a.namespace,
         namespace_id=a.namespace_id,
-        initiated=event.SerializeToString(),
+        initiated=event.SerializeToString(deterministic=True),
         due_ns=get_time(event.event_time),
     )
     state.items(Kind.EXTERNAL_SIGNAL).put(event.event_id, signal)
@@ -437,7 +437,7 @@ def _cancel_initiated(state: State, event: HistoryEvent, a: Any) -> None:
         request_id=_own_request_id(state, event),
         namespace=a.namespace,
         namespace_id=a.namespace_id,
-        initiated=event.SerializeToString(),
+        initiated=event.SerializeToString(deterministic=True),
         due_ns=get_time(event.event_time),
     )
     state.items(Kind.EXTERNAL_CANCEL).put(event.event_id, cancel)
@@ -465,14 +465,14 @@ def _cancel_requested(state: State, event: HistoryEvent, a: Any) -> None:
 def _search_attributes_upserted(state: State, event: HistoryEvent, a: Any) -> None:
     merged = SearchAttributes.FromString(state.core.search_attributes)
     merge_payloads(merged.indexed_fields, a.search_attributes.indexed_fields)
-    state.core.search_attributes = merged.SerializeToString()
+    state.core.search_attributes = merged.SerializeToString(deterministic=True)
 
 
 def _properties_modified(state: State, event: HistoryEvent, a: Any) -> None:
     if a.HasField("upserted_memo"):
         merged = Memo.FromString(state.core.memo)
         merge_payloads(merged.fields, a.upserted_memo.fields)
-        state.core.memo = merged.SerializeToString()
+        state.core.memo = merged.SerializeToString(deterministic=True)
 
 
 def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
