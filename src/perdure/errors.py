@@ -97,6 +97,17 @@ class ResourceExhausted(PerdureError):
         self.scope = scope
 
 
+BUSY_WORKFLOW = 5
+"""`RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW`."""
+NAMESPACE_SCOPE = 1
+"""`RESOURCE_EXHAUSTED_SCOPE_NAMESPACE`."""
+
+
+def workflow_busy(message: str) -> ResourceExhausted:
+    """One workflow can't take the request now; the others can."""
+    return ResourceExhausted(message, BUSY_WORKFLOW, NAMESPACE_SCOPE)
+
+
 class FailedPrecondition(PerdureError):
     code = 9
 
@@ -149,10 +160,6 @@ class NamespaceUnavailable(Unavailable):
     def __init__(self, namespace: str) -> None:
         super().__init__(f'Namespace unavailable: "{namespace}".')
         self.namespace = namespace
-
-
-class DataLoss(PerdureError):
-    code = 15
 
 
 class Unauthenticated(PerdureError):

@@ -71,7 +71,6 @@ class Activity(Item, kw_only=True):
     """An activity that has not closed. `scheduled_event_id` is its key; attempts count from 1."""
 
     scheduled_event_id: int
-    scheduled_event_batch_id: int = 0
     activity_id: str
     activity_type: str
     task_queue: str
@@ -113,7 +112,6 @@ class Child(Item, kw_only=True):
     """A child workflow. Due at once while it has still to be started (a follow-up of this run)."""
 
     initiated_event_id: int
-    initiated_event_batch_id: int = 0
     namespace: str
     namespace_id: str
     workflow_id: str
@@ -254,11 +252,8 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     buffered_count: int = 0
     buffered_size_bytes: int = 0
     history_size_bytes: int = 0
-    external_payload_count: int = 0
     state_transition_count: int = 0
     last_first_event_id: int = 0
-    last_first_event_txn_id: int = 0
-    close_event_batch_id: int = 0
     reset_points: bytes = b""
     most_recent_worker_version: bytes = b""
     last_worker_identity: str = ""

@@ -9,10 +9,8 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus, WorkflowIdConflictP
 from perdure.config import Dynamic
 from perdure.engine.execution import RUNNING, Core
 from perdure.engine.times import NS
-from perdure.errors import Internal, ResourceExhausted, WorkflowExecutionAlreadyStarted
+from perdure.errors import Internal, WorkflowExecutionAlreadyStarted, workflow_busy
 
-BUSY_WORKFLOW = 5
-NAMESPACE_SCOPE = 1
 Reuse = WorkflowIdReusePolicy
 Conflict = WorkflowIdConflictPolicy
 Status = WorkflowExecutionStatus
@@ -88,7 +86,7 @@ def _slow_down(what: str, current: Core, now_ns: int, config: Dynamic) -> None:
         message = (
             f"Too many {what} for workflow {current.workflow_id}. Time since last start: {since_ns // 1_000_000} ms"
         )
-        raise ResourceExhausted(message, BUSY_WORKFLOW, NAMESPACE_SCOPE)
+        raise workflow_busy(message)
 
 
 def already_started(message: str, current: Core) -> WorkflowExecutionAlreadyStarted:

@@ -26,17 +26,15 @@ from perdure.errors import (
     NotFound,
     PerdureError,
     QueryFailed,
-    ResourceExhausted,
     Unavailable,
     WorkflowNotReady,
+    workflow_busy,
 )
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
 FAIL_FROM_ATTEMPT = 3
 """A workflow whose task keeps failing can't answer: queries are refused from this attempt on."""
-BUSY_WORKFLOW = 5
-NAMESPACE_SCOPE = 1
 BUFFER_FULL = (
     "consistent query buffer is full, this may be caused by too many queries and workflow not able to process "
     "query fast enough"
@@ -164,7 +162,7 @@ class Queries:
         if session is None:
             session = run.session = Session()
         if len(session.buffered) >= self._runtime.config.max_buffered_query_count:
-            raise ResourceExhausted(BUFFER_FULL, BUSY_WORKFLOW, NAMESPACE_SCOPE)
+            raise workflow_busy(BUFFER_FULL)
         task = QueryTask(self._runtime.ids.uuid(), run, query, loop.create_future())
         session.buffered[task.id] = task
         stop = run.on_change(lambda: self._look(run))

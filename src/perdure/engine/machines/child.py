@@ -151,9 +151,4 @@ _CLOSED: dict[int, tuple[EventType.ValueType, str, tuple[str, ...]]] = {
 }
 
 
-def close_policy_applied(t: Transition, initiated_event_id: int) -> None:
-    """The closed parent owes nothing to this child any more."""
-    t.items(Kind.CHILD).remove(initiated_event_id)
-
-
 TERMINATED_BY_PARENT = "by parent close policy"

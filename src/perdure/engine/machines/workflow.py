@@ -24,13 +24,10 @@ from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
 from perdure.engine.times import get_duration, set_duration, set_time
 from perdure.engine.transition import Environment, Transition
-from perdure.errors import InvalidArgument, NotFound, ResourceExhausted
+from perdure.errors import InvalidArgument, NotFound, workflow_busy
 
 COMPLETED_MESSAGE = "workflow execution already completed"
 CLOSING_MESSAGE = "workflow operation can not be applied because workflow is closing"
-BUSY_WORKFLOW = 5
-"""`RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW`."""
-NAMESPACE_SCOPE = 1
 
 
 @dataclass(slots=True)
@@ -189,7 +186,7 @@ def signal(t: Transition, signal: Signal, *, wake: bool) -> None:
         raise InvalidArgument("exceeded workflow execution limit for signal events")
     task = t.workflow_task
     if t.core.close_attempted and task is not None and task.started_ns:
-        raise ResourceExhausted(CLOSING_MESSAGE, BUSY_WORKFLOW, NAMESPACE_SCOPE)
+        raise workflow_busy(CLOSING_MESSAGE)
     waiting = t.core.first_task_backoff_ns and not t.core.first_task_scheduled and not wake
     record_signal(t, signal)
     if not waiting:

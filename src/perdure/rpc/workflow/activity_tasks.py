@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payloads
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
@@ -177,9 +178,7 @@ class ActivityTasks:
         run, scheduled_event_id, attempt, activity_id = target
         failure = validate.activity_heartbeat(request, self._runtime.config)
         if failure is not None:
-            await self._apply(
-                run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure)
-            )
+            await self._fail_with(target, request, failure)
             return True
         beat = inputs.HeartbeatActivity(
             scheduled_event_id, attempt, activity_id, request.identity, _payloads(request, "details")
@@ -187,13 +186,16 @@ class ActivityTasks:
         activity: Activity = await self._apply(run, beat)
         return activity.cancel_requested
 
+    async def _fail_with(self, target: Target, request: Any, failure: Failure) -> None:
+        """What the worker sent is too large to be kept: the attempt fails with that."""
+        run, scheduled_event_id, attempt, activity_id = target
+        await self._apply(run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure))
+
     async def _complete(self, target: Target, request: Any) -> None:
         run, scheduled_event_id, attempt, activity_id = target
         failure = validate.activity_completed(request, self._runtime.config)
         if failure is not None:
-            await self._apply(
-                run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure)
-            )
+            await self._fail_with(target, request, failure)
             return
         result = _payloads(request, "result")
         await self._apply(
@@ -213,9 +215,7 @@ class ActivityTasks:
         run, scheduled_event_id, attempt, activity_id = target
         failure = validate.activity_canceled(request, self._runtime.config)
         if failure is not None:
-            await self._apply(
-                run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure)
-            )
+            await self._fail_with(target, request, failure)
             return
         details = _payloads(request, "details")
         await self._apply(
