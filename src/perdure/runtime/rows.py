@@ -8,7 +8,7 @@ from typing import Any
 from temporalio.api.common.v1 import SearchAttributes
 
 from perdure.engine.attributes import shown
-from perdure.engine.execution import Core, Execution, Item, Key, Kind, decode_core, decode_item, encode
+from perdure.engine.execution import Core, Execution, Item, Key, Kind, decode_core, decode_item, encode, weight_bytes
 from perdure.engine.transition import Decision
 from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
 from perdure.visibility import schema
@@ -52,7 +52,9 @@ def load(stored: StoredRun) -> Execution:
     """A run as it was last written."""
     execution = Execution(stored.run_key, decode_core(stored.core))
     for kind, key, row in stored.pending:
-        execution.pending[Kind(kind)][engine_key(kind, key)] = decode_item(kind, row.blob)
+        item = decode_item(kind, row.blob)
+        execution.pending[Kind(kind)][engine_key(kind, key)] = item
+        execution.pending_bytes += weight_bytes(item)
     return execution
 
 
