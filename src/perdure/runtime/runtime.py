@@ -22,6 +22,7 @@ from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
+from perdure.runtime.workers import Workers
 from perdure.storage.base import Storage
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,11 @@ class Runtime:
             executor.clock,
             sticky_window_s=self.config.sticky_poller_unavailable_window_s,
             poller_ttl_s=self.config.poller_history_ttl_s,
+        )
+        self.workers = Workers(
+            executor.clock,
+            ttl_s=self.config.worker_registry_entry_ttl_s,
+            max_entries=self.config.worker_registry_max_entries,
         )
         self.reclaimer = Reclaimer(executor)
         self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
