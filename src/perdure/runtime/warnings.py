@@ -6,15 +6,16 @@ import logging
 
 from perdure.config import Dynamic
 from perdure.engine import limits
+from perdure.engine.entity import is_entity
 from perdure.runtime.run import Run
 
 log = logging.getLogger(__name__)
 
 
 def warn_if_large(run: Run, namespace: str, config: Dynamic) -> None:
-    """Say so when an open run has gone beyond the size from which that is worth it."""
+    """Say so when an open workflow has gone beyond the size from which that is worth it."""
     core = run.core
-    if not run.execution.running:
+    if not run.execution.running or is_entity(run.execution):
         return
     if core.history_size_bytes > config.history_size_limit_warn_bytes:
         _warn(run, namespace, "history size", core.history_size_bytes)
