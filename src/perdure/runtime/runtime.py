@@ -55,7 +55,7 @@ class Runtime:
             max_entries=self.config.worker_registry_max_entries,
         )
         self.reclaimer = Reclaimer(executor)
-        self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
+        self.time = WallTime(executor, self._act) if skipping is None else skipping(executor, self.matching, self._act)
         self.retention = Retention(executor, namespaces)
         executor.publish = self._publish
         executor.forgotten = self._forgotten
@@ -76,14 +76,14 @@ class Runtime:
 
     def start(self) -> None:
         """Begin to act on deadlines, to delete what was kept long enough, and go on with what a deletion left."""
-        self.deadlines.start()
+        self.time.start()
         self.retention.start()
         self.reclaimer.start()
 
     async def stop(self) -> None:
         """Write what is open and close storage. Polls were answered before."""
         await self.retention.stop()
-        await self.deadlines.stop()
+        await self.time.stop()
         await self.reclaimer.stop()
         await self.executor.close()
         await self.storage.close()
@@ -91,12 +91,9 @@ class Runtime:
     def _publish(self, run: Run, decision: Decision) -> None:
         """A decision is durable, or will be with the next: offer its tasks and note its deadlines."""
         for kind, key, item in decision.changes:
-            if item is None:
-                continue
-            if item.queue is not None:
+            if item is not None and item.queue is not None:
                 self._offer(run, kind, key, item)
-            if item.due_ns is not None:
-                self.deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable)
+        self.time.published(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
         normal = ""
@@ -119,5 +116,5 @@ class Runtime:
 
     def _forgotten(self, run: Run) -> None:
         """A commit failed: what memory knew of deadlines and tasks may have been taken from it too early."""
-        self.deadlines.reload()
+        self.time.reload()
         self.matching.reload()
