@@ -278,7 +278,8 @@ def _float(kind: int, text: str) -> float | None:
 
 
 def enum_number(enum: Any, name: str) -> int | None:
-    """The number in `enum`, a descriptor, by the whole name (`WORKFLOW_EXECUTION_STATUS_RUNNING`) or the end of it in camel case (`Running`)."""
+    """The number in `enum`, a descriptor, by the whole name (`WORKFLOW_EXECUTION_STATUS_RUNNING`) or the end of it in
+    camel case (`Running`)."""
     found = enum.values_by_name.get(name) or enum.values_by_name.get(screaming_snake(f"{enum.name}_{name}"))
     return None if found is None else int(found.number)
 
