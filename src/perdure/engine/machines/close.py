@@ -247,7 +247,7 @@ def _expiring(t: Transition) -> bytes:
 
 def _begin_next(t: Transition, request: StartWorkflowExecutionRequest, options: StartOptions) -> None:
     core = t.core
-    if core.execution_timeout_ns:
+    if core.has_execution_timeout:
         set_duration(request.workflow_execution_timeout, core.execution_timeout_ns)
     request.namespace = t.env.namespace.name
     options.first_run_id = core.first_run_id
