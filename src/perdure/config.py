@@ -139,6 +139,12 @@ class Dynamic:
     """A completion may bring activities back to its worker."""
     enable_cancel_worker_polls_on_shutdown: bool = _key("frontend.enableCancelWorkerPollsOnShutdown", False)
     """ShutdownWorker ends the worker's polls."""
+    worker_heartbeats_enabled: bool = _key("frontend.WorkerHeartbeatsEnabled", True)
+    """Workers are asked to tell of themselves, and ListWorkers shows them."""
+    worker_registry_entry_ttl_s: float = _key("matching.workerRegistryEntryTTL", 300.0)
+    """A worker that has not been heard of for this long is forgotten."""
+    worker_registry_max_entries: int = _key("matching.workerRegistryMaxEntries", 10_000)
+    """Workers that are remembered; of more, those that were heard of longest ago are forgotten."""
     num_consecutive_workflow_task_problems_to_trigger_search_attribute: int = _key(
         "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute", 5
     )

@@ -11,16 +11,18 @@ from typing import Any
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 
-from perdure.engine import commands, inputs
+from perdure.engine import commands, entity, inputs
 from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
 from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
-from perdure.engine.transition import Decision, Environment, Transition
+from perdure.engine.transition import Decision, Environment, State, Transition
 from perdure.errors import NotFound
 
 
-def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple[Transition, Decision]:
+def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple[State, Decision]:
     """The transition (to be committed) and the decision (to be written). Raises `PerdureError` to refuse."""
+    if entity.is_entity(execution):
+        return entity.act(execution, input, env)
     handler = _HANDLERS[type(input)]
     if isinstance(input, inputs.CompleteWorkflowTask):
         t, reply = _complete_workflow_task(execution, input, env)

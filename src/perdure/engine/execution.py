@@ -11,7 +11,7 @@ through are kept serialized.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -33,6 +33,12 @@ class Kind(IntEnum):
     LIFETIME = 10
     START = 11
     DELETION = 12
+    SCHEDULED = 20
+    SCHEDULE = 21
+    SCHEDULE_TICK = 22
+    SCHEDULE_START = 23
+    SCHEDULE_STOP = 24
+    SCHEDULE_REQUEST = 25
 
 
 class Item(msgspec.Struct, array_like=True, kw_only=True):
@@ -165,6 +171,16 @@ class Deletion(Item, kw_only=True):
     """The run is to be deleted as soon as it owes nothing to other runs."""
 
 
+class Scheduled(Item, kw_only=True):
+    """The run was started by a schedule, which is to know of its end: due, with the event that ended it, at the close.
+
+    It goes from run to run of a chain.
+    """
+
+    schedule_id: str
+    close_event: bytes = b""
+
+
 class Start(Item, kw_only=True):
     """The WorkflowExecutionStarted event, kept only where a later run has to be made from it."""
 
@@ -190,6 +206,7 @@ ITEM_TYPES: dict[Kind, type[Item]] = {
     Kind.LIFETIME: Lifetime,
     Kind.START: Start,
     Kind.DELETION: Deletion,
+    Kind.SCHEDULED: Scheduled,
 }
 
 Key = int | str
@@ -263,6 +280,16 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     next_number: int = 1
     has_run_timeout: bool = False
 
+    @property
+    def kinds(self) -> Iterable[Kind]:
+        """The kinds of pending items that a workflow execution may have."""
+        return ITEM_TYPES
+
+    @property
+    def space(self) -> str:
+        """Where its id is unique: the namespace. Entities have spaces beside it, see `entity`."""
+        return self.namespace_id
+
 
 CoreT = TypeVar("CoreT", bound=msgspec.Struct)
 _encode = msgspec.msgpack.Encoder().encode
@@ -281,7 +308,7 @@ class Execution:
     def __init__(self, run_key: int, core: Core) -> None:
         self.run_key = run_key
         self.core = core
-        self.pending: dict[Kind, dict[Key, Any]] = {kind: {} for kind in Kind}
+        self.pending: dict[Kind, dict[Key, Any]] = {kind: {} for kind in core.kinds}
 
     @property
     def running(self) -> bool:

@@ -173,6 +173,10 @@ class State:
                 else:
                     base[key] = item
 
+    def commit(self) -> None:
+        """What the caller of `decide` does with a transition that is kept."""
+        self.fold()
+
 
 @dataclass(slots=True)
 class Decision:

@@ -22,10 +22,12 @@ from typing import Any
 
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
+from perdure.engine import entity
 from perdure.engine.decide import begin, decide
+from perdure.engine.entity import EntityCore
 from perdure.engine.inputs import Input
 from perdure.engine.machines.workflow import StartOptions
-from perdure.engine.transition import Decision, Environment, Transition
+from perdure.engine.transition import Decision, Environment, State
 from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.runtime import rows
 from perdure.runtime.namespaces import Namespace, Namespaces
@@ -142,7 +144,7 @@ class Executor:
         for group in (self._open, *self._flying.values()):
             for run in group.runs:
                 core = run.core
-                same = core.run_id == run_id and core.workflow_id == workflow_id and core.namespace_id == namespace_id
+                same = core.run_id == run_id and core.workflow_id == workflow_id and core.space == namespace_id
                 if same and not run.deleted:
                     return run
         key = await self.storage.find_run(namespace_id, workflow_id, run_id)
@@ -195,7 +197,7 @@ class Executor:
         if self._runs.pop(run.run_key, None) is None:
             return
         self._cached_bytes -= run.size_bytes
-        key = (run.core.namespace_id, run.core.workflow_id)
+        key = (run.core.space, run.core.workflow_id)
         if self._current.get(key) == run.run_key:
             del self._current[key]
 
@@ -229,7 +231,18 @@ class Executor:
         self._commit(t, decision)
         return self._runs[decision.execution.run_key]
 
-    def _commit(self, t: Transition, decision: Decision) -> None:
+    def create(self, core: EntityCore, input: Input) -> Run:
+        """Begin an entity that becomes the current one of its id. `input` is the first that acts on it.
+
+        Raises `NamespaceNotFound` when the namespace was deleted meanwhile, and what the engine refuses with.
+        """
+        namespace = self.namespaces.living(core.namespace_id)
+        execution = entity.hold(self._new_run_key(), core)
+        t, decision = entity.act(execution, input, self._environment(namespace), created=True)
+        self._commit(t, decision)
+        return self._runs[execution.run_key]
+
+    def _commit(self, t: State, decision: Decision) -> None:
         t.commit()
         self._write(decision)
         for other in decision.also:
@@ -241,8 +254,8 @@ class Executor:
         if decision.created:
             run = Run(execution)
             self._remember(run)
-            self._current[core.namespace_id, core.workflow_id] = execution.run_key
-            self._open.batch.current[core.namespace_id, core.workflow_id] = execution.run_key
+            self._current[core.space, core.workflow_id] = execution.run_key
+            self._open.batch.current[core.space, core.workflow_id] = execution.run_key
         else:
             run = self._runs[execution.run_key]
         change = rows.run_change(decision)
@@ -279,7 +292,7 @@ class Executor:
         It is gone at once for those who look for it; `await settled(run)` until storage knows. No effect on a run that
         was deleted before.
         """
-        key = (run.core.namespace_id, run.core.workflow_id)
+        key = (run.core.space, run.core.workflow_id)
         current = self._current.get(key)
         if current is None:
             stored = await self.storage.find_current(*key)

@@ -245,7 +245,7 @@ class FollowUps:
 
 def owes(run: Run) -> bool:
     """Whether a closed run has not yet done to its parent and its children what its end means for them."""
-    return any(item.due_ns is not None for kind in OWED for item in run.execution.pending[kind].values())
+    return any(item.due_ns is not None for kind in OWED for item in run.execution.pending.get(kind, {}).values())
 
 
 def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:

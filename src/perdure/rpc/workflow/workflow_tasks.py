@@ -262,5 +262,7 @@ class WorkflowTasks:
             self._runtime.matching.abandon(workflow_queue(namespace.id, request.sticky_task_queue))
         if request.worker_instance_key and self._runtime.config.enable_cancel_worker_polls_on_shutdown:
             self._polls.release(request.worker_instance_key)
+        if request.HasField("worker_heartbeat") and self._runtime.config.worker_heartbeats_enabled:
+            self._runtime.workers.record(namespace.id, [request.worker_heartbeat])
         await asyncio.sleep(0)
         return ShutdownWorkerResponse()
