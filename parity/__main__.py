@@ -88,9 +88,7 @@ def _teller(said: str, update: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-async def _program(
-    program: Program, report: Report, compare: Callable[[Program], Awaitable[list[Finding]]]
-) -> None:
+async def _program(program: Program, report: Report, compare: Callable[[Program], Awaitable[list[Finding]]]) -> None:
     try:
         await asyncio.to_thread(build, program)
     except Unavailable as error:

@@ -75,7 +75,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 GO = Program("go", "go", _build_go, [str(BUILD / "go")])
 TYPESCRIPT = Program("typescript", "node", _build_typescript, ["node", str(BUILD / "typescript" / "src" / "main.js")])
-PROGRAMS = (GO, TYPESCRIPT)
+PROGRAMS: tuple[Program, ...] = (GO,)
 
 
 def build(program: Program) -> None:
@@ -85,7 +85,7 @@ def build(program: Program) -> None:
 
 
 async def run(program: Program, address: str, names: Iterable[str], token: str, tell: Told) -> Records:
-    """What each scenario of a built program told and left on the server at `address`; all scenarios if none is named."""
+    """What each scenario of a built program told and left on the server; all scenarios if none is named."""
     records: Records = {}
     async for line in _lines([*program.command, "-address", address, "-token", token, *names]):
         name = line["scenario"]

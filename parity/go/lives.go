@@ -272,7 +272,12 @@ func hasChildren(s *session) error {
 }
 
 func cancelsAChild(s *session) error {
-	s.work(flow{"sleeper", func(ctx workflow.Context) error { return workflow.Sleep(ctx, time.Hour) }},
+	s.work(flow{"sleeper", func(ctx workflow.Context) error {
+		err := workflow.Sleep(ctx, time.Hour)
+		clean, _ := workflow.NewDisconnectedContext(ctx)
+		must(workflow.Sleep(clean, 1200*time.Millisecond))
+		return err
+	}},
 		flow{"parent", func(ctx workflow.Context) error {
 			options := workflow.ChildWorkflowOptions{WorkflowID: s.name(s.id + "-child"), WaitForCancellation: true}
 			inner, cancel := workflow.WithCancel(workflow.WithChildOptions(ctx, options))

@@ -109,6 +109,7 @@ def continue_as_new(
     a.workflow_task_completed_event_id = completed_event_id
     a.new_execution_run_id = new_run_id
     a.initiator = command.initiator
+    a.inherit_build_id = command.inherit_build_id
     copy_present(command, a, _SHARED_MESSAGES)
     drop_nulls(a)
     started = _started(t)
@@ -121,7 +122,8 @@ def continue_as_new(
     request.cron_schedule = command.cron_schedule
     names = ("input", "header", "retry_policy", "memo", "search_attributes", "workflow_run_timeout")
     copy_present(command, request, names)
-    if core.priority:
+    if core.has_priority:
+        request.priority.SetInParent()
         request.priority.MergeFromString(core.priority)
     if started is not None:
         request.links.extend(started.links)
