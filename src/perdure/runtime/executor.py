@@ -32,6 +32,7 @@ from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.runtime import rows
 from perdure.runtime.namespaces import Namespace, Namespaces
 from perdure.runtime.run import Run
+from perdure.runtime.warnings import warn_if_large
 from perdure.storage.base import Batch, CommitFailed, RunChange, Storage
 
 log = logging.getLogger(__name__)
@@ -215,7 +216,20 @@ class Executor:
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))
         self._commit(t, decision)
+        warn_if_large(run, namespace.name, self.config)
         return decision
+
+    async def perform(self, run: Run, input: Input) -> Decision:
+        """`apply`, wait until that is durable, and raise the error that the decision has for its caller, if any."""
+        decision = self.apply(run, input)
+        await self.answered(run, decision)
+        return decision
+
+    async def answered(self, run: Run, decision: Decision) -> None:
+        """Wait until the run is durable, and raise the error that the decision has for its caller, if any."""
+        await self.settled(run)
+        if decision.error is not None:
+            raise decision.error
 
     def start(
         self, namespace: Namespace, request: Any, options: StartOptions, *, before: Iterable[tuple[Run, Input]] = ()
