@@ -336,7 +336,9 @@ class SkippedTime:
         """What to say of a task that holds time; empty if it does not."""
         assert isinstance(item, WorkflowTask | Activity)
         workflow_id = run.core.workflow_id
-        what = "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}#{item.activity_id}"
+        what = (
+            "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}#{item.activity_id}"
+        )
         if item.started_ns:
             identity = item.identity if isinstance(item, WorkflowTask) else item.last_identity
             return f"{what} of workflow {workflow_id} is with worker {identity}"
@@ -405,9 +407,7 @@ class SkippedTime:
         for (run_key, kind), keys in found.items():
             yield run_key, kind, keys
 
-    async def _act_on(
-        self, time: NamespaceTime, due_ns: int, run_key: int, kind: Kind, keys: Sequence[Key]
-    ) -> None:
+    async def _act_on(self, time: NamespaceTime, due_ns: int, run_key: int, kind: Kind, keys: Sequence[Key]) -> None:
         try:
             await self._act(run_key, kind, keys)
         except Exception:
