@@ -51,15 +51,23 @@ MAX_FORGOTTEN_AT_ONCE = 16
 class _Group:
     """One batch, the runs it touches and who waits for it."""
 
-    __slots__ = ("batch", "number", "published", "runs", "undo", "waiters")
+    __slots__ = ("batch", "by_id", "number", "published", "runs", "undo", "waiters")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.batch = Batch()
         self.runs: set[Run] = set()
+        self.by_id: dict[tuple[str, str, str], Run] = {}
         self.published: list[tuple[Run, Decision]] = []
         self.undo: list[Callable[[], None]] = []
         self.waiters: list[asyncio.Future[None]] = []
+
+    def touch(self, run: Run) -> None:
+        """The batch has a change of this run."""
+        core = run.core
+        self.runs.add(run)
+        self.by_id[core.space, core.workflow_id, core.run_id] = run
+        run.group = self.number
 
 
 class Executor:
@@ -143,11 +151,9 @@ class Executor:
 
     async def _find_run(self, namespace_id: str, workflow_id: str, run_id: str) -> Run:
         for group in (self._open, *self._flying.values()):
-            for run in group.runs:
-                core = run.core
-                same = core.run_id == run_id and core.workflow_id == workflow_id and core.space == namespace_id
-                if same and not run.deleted:
-                    return run
+            run = group.by_id.get((namespace_id, workflow_id, run_id))
+            if run is not None and not run.deleted:
+                return run
         key = await self.storage.find_run(namespace_id, workflow_id, run_id)
         run_or_none = await self.by_key(key) if key is not None else None
         if run_or_none is None:
@@ -239,9 +245,9 @@ class Executor:
         Raises `NamespaceNotFound` when the namespace was deleted meanwhile.
         """
         namespace = self.namespaces.living(namespace.id)
+        t, decision = begin(self._new_run_key(), self._environment(namespace), request, options)
         for run, input in before:
             self.apply(run, input)
-        t, decision = begin(self._new_run_key(), self._environment(namespace), request, options)
         self._commit(t, decision)
         return self._runs[decision.execution.run_key]
 
@@ -285,9 +291,8 @@ class Executor:
             return
         group = self._open
         group.batch.add(change)
-        group.runs.add(run)
+        group.touch(run)
         group.published.append((run, decision))
-        run.group = group.number
         self._ask_flush()
 
     def write(self, change: Callable[[Batch], None], undo: Callable[[], None] | None = None) -> None:
@@ -315,11 +320,10 @@ class Executor:
             return
         run.unwritten = None
         self._open.batch.add(RunChange(run.run_key, delete=True))
-        self._open.runs.add(run)
+        self._open.touch(run)
         if current == run.run_key:
             self._open.batch.current[key] = None
             self._current.pop(key, None)
-        run.group = self._open.number
         run.deleted = True
         self._ask_flush()
 
