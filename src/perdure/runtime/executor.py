@@ -33,7 +33,7 @@ from perdure.runtime import rows
 from perdure.runtime.namespaces import Namespace, Namespaces
 from perdure.runtime.run import Run
 from perdure.runtime.warnings import warn_if_large
-from perdure.storage.base import Batch, CommitFailed, RunChange, Storage
+from perdure.storage.base import Batch, CommitFailed, RunChange, Storage, StoredRun
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,8 @@ class Executor:
         self._cached_bytes = 0
         self._runs: OrderedDict[int, Run] = OrderedDict()
         self._current: dict[tuple[str, str], int] = {}
+        self._reads: dict[int, set[object]] = {}
+        """Of each run that is being read, the reads that its last forgetting has not made stale."""
         self._last_run_key = first_run_key - 1
         self._last_now_ns = 0
         self._open = _Group(1)
@@ -130,11 +132,18 @@ class Executor:
 
     async def find_current(self, namespace_id: str, workflow_id: str) -> Run | None:
         """The newest run of a workflow id, open or closed."""
-        key = self._current.get((namespace_id, workflow_id))
-        if key is None:
-            stored = await self.storage.find_current(namespace_id, workflow_id)
-            key = self._current.get((namespace_id, workflow_id), stored)
-        return await self.by_key(key) if key is not None else None
+        name = (namespace_id, workflow_id)
+        while True:
+            last_run_key = self._last_run_key
+            stored = None if name in self._current else await self.storage.find_current(*name)
+            key = self._current.get(name, stored)
+            run = await self.by_key(key) if key is not None else None
+            if last_run_key == self._last_run_key or (run is not None and run.execution.running):
+                return run
+            # Others began while this one was read: was it the next one of this id?
+            now = self._current.get(name) or await self.storage.find_current(*name)
+            if self._current.get(name, now) == key:
+                return run
 
     async def find(self, namespace_id: str, workflow_id: str, run_id: str = "") -> Run:
         """A run by its ids; without a run id the current one. Raises `NotFound`."""
@@ -170,7 +179,7 @@ class Executor:
         if run is not None:
             self._runs.move_to_end(run_key)
             return None if run.deleted else run
-        stored = await self.storage.load_run(run_key)
+        stored = await self._read(run_key)
         run = self._runs.get(run_key)
         if run is not None:
             return None if run.deleted else run
@@ -179,6 +188,22 @@ class Executor:
         run = Run(rows.load(stored), (((kind, key), row) for kind, key, row in stored.pending))
         self._remember(run)
         return run
+
+    async def _read(self, run_key: int) -> StoredRun | None:
+        """What storage has of a run, not older than what memory may have had and forgotten meanwhile."""
+        while True:
+            mark = object()
+            self._reads.setdefault(run_key, set()).add(mark)
+            try:
+                stored = await self.storage.load_run(run_key)
+            finally:
+                marks = self._reads.get(run_key, set())
+                fresh = mark in marks
+                marks.discard(mark)
+                if not marks:
+                    self._reads.pop(run_key, None)
+            if fresh:
+                return stored
 
     def _remember(self, run: Run) -> None:
         self._runs[run.run_key] = run
@@ -201,6 +226,7 @@ class Executor:
 
     def forget(self, run: Run) -> None:
         """Drop a run from memory."""
+        self._reads.pop(run.run_key, None)
         if self._runs.pop(run.run_key, None) is None:
             return
         self._cached_bytes -= run.size_bytes
