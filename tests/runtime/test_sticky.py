@@ -67,7 +67,7 @@ async def _restart(world: World) -> None:
     """The server is killed and comes up again on what is stored."""
     await world.executor.close()
     await world.runtime.sticky.stop()
-    await world.runtime.deadlines.stop()
+    await world.runtime.time.stop()
     world.runtime.matching.stop()
     runtime = await Runtime.open(world.storage, world.clock, SeededIds(2), Dynamic(), cache_bytes=PLENTY)  # type: ignore[arg-type]
     world.runtime, world.executor = runtime, runtime.executor
