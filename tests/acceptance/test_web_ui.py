@@ -1,8 +1,8 @@
 """The official Web UI on our server, in a real browser: every page of a namespace loads without an error.
 
 Needs the Web UI's server (`PERDURE_WEBUI_BIN`), Chromium (`PERDURE_CHROMIUM_BIN`, or on the path) and playwright. With
-`PERDURE_WEBUI_SHOTS`, a directory, a picture of each page is left there to look at. `PERDURE_WEBUI_TARGET` shows another
-server instead of ours, such as a real one: `host:port`.
+`PERDURE_WEBUI_SHOTS`, a directory, a picture of each page is left there to look at. `PERDURE_WEBUI_TARGET` shows
+another server instead of ours, such as a real one: `host:port`.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ def free_port() -> int:
 @contextlib.asynccontextmanager
 async def web_ui(address: str) -> AsyncIterator[str]:
     port = free_port()
-    process = subprocess.Popen([WEBUI, "-port", str(port), "-target", address], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [WEBUI, "-port", str(port), "-target", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         async with asyncio.timeout(READY_S):
             while True:
@@ -228,7 +230,7 @@ def pages(shown: Shown) -> dict[str, str]:
         found["edit schedule"] = f"{base}/schedules/every-hour/edit"
     if not any("Batch" in sentence for sentence in shown.missing):
         found["batch operation"] = f"{base}/batch-operations/batch"
-    tabs = ("", "/timeline", "/history", "/relationships", "/workers", "/pending-activities", "/call-stack", "/queries")
+    tabs = ("", "/timeline", "/history", "/relationships", "/workers", "/pending-activities", "/call-stack", "/query")
     tabs += ("/metadata", "/user-metadata", "/search-attributes", "/memo", "/nexus-links")
     for workflow_id, run_id in shown.runs.items():
         for tab in tabs if workflow_id in ("wf-running", "wf-retrying") else ("", "/history"):
@@ -251,7 +253,7 @@ class Problems:
 
 
 EXPECTED = {
-    "workflows by a bad query": r"400 .*|Failed to load resource.*400.*",
+    "workflows by a bad query": r"400 .*|console: Initial count fetch failed .*400.*",
 }
 """What a page is meant to fail with."""
 
