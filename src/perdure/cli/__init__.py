@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "openapi": ("perdure.cli.openapi", "openapi"),
     "check": ("perdure.cli.check", "check"),
     "version": ("perdure.cli.version", "version"),
+    "test-server": ("perdure.cli.test_server", "test_server"),
     "server": ("perdure.cli.start_dev", "server"),
 }
 
