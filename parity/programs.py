@@ -102,7 +102,9 @@ async def lines(program: Program, arguments: Iterable[str]) -> AsyncIterator[dic
     try:
         async with asyncio.timeout(LIMIT_S):
             async for line in process.stdout:
-                yield json.loads(line)
+                # A dev server that the program starts may share its output.
+                if line.startswith(b"{"):
+                    yield json.loads(line)
             await process.wait()
     finally:
         log.close()
