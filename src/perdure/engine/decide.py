@@ -14,7 +14,7 @@ from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from perdure.engine import commands, inputs
 from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
-from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
+from perdure.engine.machines import activity, child, close, external, timer, update, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, Transition
 from perdure.errors import NotFound
 
@@ -29,6 +29,8 @@ def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple
         reply = handler(t, input)
     if not isinstance(input, inputs.StartWorkflowTask) and _enforce_limits(t):
         reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else reply
+    update.workflow_closed(t)
+    workflow_task.settle_speculative(t)
     return t, t.finish(reply)
 
 
@@ -76,8 +78,15 @@ def _start_workflow_task(t: Transition, i: inputs.StartWorkflowTask) -> Any:
         raise NotFound(workflow_task.NOT_FOUND)
     if i.sticky and not t.core.sticky_queue:
         raise NotFound(workflow_task.NOT_FOUND)
-    t.durable = False
-    return workflow_task.start(t, request_id=i.request_id, identity=i.identity, sticky=i.sticky)
+    t.durable, t.volatile = False, task.speculative
+    started = workflow_task.start(t, request_id=i.request_id, identity=i.identity, sticky=i.sticky)
+    update.send(t)
+    return started
+
+
+def _admit_update(t: Transition, i: inputs.AdmitUpdate) -> Any:
+    t.volatile = True
+    return update.admit(t, i.request, i.first_execution_run_id)
 
 
 def _start_activity(t: Transition, i: inputs.StartActivity) -> Any:
@@ -254,4 +263,5 @@ _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.ExternalCanceled: _external_canceled,
     inputs.Settled: _settled,
     inputs.AttachRequest: _attach,
+    inputs.AdmitUpdate: _admit_update,
 }

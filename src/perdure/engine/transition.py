@@ -23,12 +23,14 @@ from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
+from temporalio.api.update.v1 import Outcome
 
 from perdure.engine.apply import apply
 from perdure.engine.execution import RUNNING, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
 from perdure.engine.messages import copy_present, serialized_history
 from perdure.engine.times import set_time
-from perdure.errors import InvalidArgument
+from perdure.errors import InvalidArgument, PerdureError
 
 if TYPE_CHECKING:
     from perdure.config import Dynamic
@@ -175,6 +177,16 @@ class State:
 
 
 @dataclass(slots=True)
+class UpdateResult:
+    """What a transition means for those who wait for an update: it was accepted, it has an outcome (that of a rejected
+    one is its failure), or it is over with an error."""
+
+    accepted: bool = False
+    outcome: Outcome | None = None
+    error: PerdureError | None = None
+
+
+@dataclass(slots=True)
 class Decision:
     """What a transition came to. `history` holds (first event id, serialized batch)."""
 
@@ -188,6 +200,12 @@ class Decision:
     visibility: bool = False
     durable: bool = True
     """False only for the start of a workflow task, which may stay unwritten until the next write of its run."""
+    volatile: bool = False
+    """True when nothing of it is ever written: memory alone has changed."""
+    updates: dict[str, UpdateResult] = field(default_factory=dict)
+    """By update id."""
+    messages: list[ProtocolMessage] = field(default_factory=list)
+    """Those that go with the task that was started."""
     also: list[Decision] = field(default_factory=list)
     """Decisions on other runs that have to be written in the same transaction, such as the run that continues this."""
 
@@ -205,9 +223,12 @@ class Transition(State):
         "durable",
         "env",
         "error",
+        "messages",
         "new_run",
         "now_ns",
+        "updates",
         "visibility",
+        "volatile",
     )
 
     def __init__(self, execution: Execution, env: Environment, *, created: bool = False) -> None:
@@ -225,6 +246,10 @@ class Transition(State):
         """Buffered events of this transition."""
         self.visibility = created
         self.durable = True
+        self.volatile = False
+        """Whether memory alone is meant to change; an event makes it durable all the same."""
+        self.updates: dict[str, UpdateResult] = {}
+        self.messages: list[ProtocolMessage] = []
         self.error: Exception | None = None
         self.new_run: Transition | None = None
 
@@ -334,6 +359,8 @@ class Transition(State):
             self._wire_request(event.workflow_execution_signaled_event_attributes.request_id, event)
         elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
             self._wire_request(event.workflow_execution_options_updated_event_attributes.attached_request_id, event)
+        elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+            self._wire_request(event.workflow_execution_update_admitted_event_attributes.request.request_id, event)
 
     def _wire_request(self, request_id: str, event: HistoryEvent) -> None:
         if request_id and request_id in self.items(Kind.REQUEST):
@@ -359,7 +386,8 @@ class Transition(State):
         else:
             self._store_buffer()
         self.end_batch()
-        self.core.state_transition_count += 1
+        volatile = self.volatile and not self.batches
+        self.core.state_transition_count += not volatile
         decision = Decision(
             self.execution,
             self.created,
@@ -370,6 +398,9 @@ class Transition(State):
             self.error,
             self.visibility,
             self.durable,
+            volatile,
+            self.updates,
+            self.messages,
         )
         if self.new_run is not None:
             decision.also.append(self.new_run.finish())

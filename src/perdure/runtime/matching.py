@@ -129,15 +129,19 @@ class Matching:
 
     # Tasks.
 
-    def add(self, name: str, order: int, run_key: int, kind: int, key: Key, *, normal: str = "") -> None:
-        """A task became ready, and is durable. `normal` is where it goes if it is sticky and its worker is away."""
+    def add(
+        self, name: str, order: int, run_key: int, kind: int, key: Key, *, normal: str = "", stored: bool = True
+    ) -> None:
+        """A task became ready, and is durable, or else not `stored`, so that it is held here alone.
+
+        `normal` is where it goes if it is sticky and its worker is away."""
         if normal and not self.is_polled(name):
             name = normal
-        queue = self._queues.get(name)
+        queue = self._queues.get(name) if stored else self._queue(name)
         task = (order, run_key, kind, key)
-        if queue is None or not (queue.loaded or queue.loading) or task in queue.known:
+        if queue is None or (stored and not (queue.loaded or queue.loading)) or task in queue.known:
             return
-        if len(queue.tasks) >= MAX_IN_MEMORY:
+        if stored and len(queue.tasks) >= MAX_IN_MEMORY:
             queue.more = True
             if queue.read_to is not None and task[:3] <= queue.read_to[:3]:
                 queue.read_to = None

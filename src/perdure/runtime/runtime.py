@@ -14,7 +14,7 @@ from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import NotFound
 from perdure.runtime.deadlines import Deadlines
-from perdure.runtime.executor import Executor
+from perdure.runtime.executor import Executor, Publish
 from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
@@ -47,6 +47,8 @@ class Runtime:
         self.reclaimer = Reclaimer(executor)
         self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
         self.retention = Retention(executor, namespaces)
+        self.published: Publish = lambda run, decision: None
+        """Called for each decision, once it is durable, after its tasks and deadlines were taken note of."""
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
@@ -86,13 +88,15 @@ class Runtime:
             if item.queue is not None:
                 self._offer(run, kind, key, item)
             if item.due_ns is not None:
-                self.deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable)
+                self.deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable and not item.volatile)
+        if decision.updates:
+            self.published(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
         normal = ""
         if kind == Kind.WORKFLOW_TASK and item.sticky:
             normal = workflow_queue(run.core.namespace_id, run.core.task_queue)
-        self.matching.add(str(item.queue), item.order, run.run_key, kind, key, normal=normal)
+        self.matching.add(str(item.queue), item.order, run.run_key, kind, key, normal=normal, stored=not item.volatile)
 
     async def _act(self, run_key: int, kind: int, keys: Sequence[Key]) -> None:
         """The time of pending items of a run has come."""

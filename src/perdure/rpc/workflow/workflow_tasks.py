@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import History
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.workflowservice.v1 import (
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
@@ -86,18 +88,20 @@ class WorkflowTasks:
             waiting.scheduled_event_id, request_id=executor.ids.uuid(), identity=identity, sticky=sticky
         )
         try:
-            executor.apply(run, start)
+            decision = executor.apply(run, start)
         except NotFound:
             return Taken.STALE
         core, started = run.core, run.execution.pending_workflow_task
         assert started is not None
         if not executor.is_durable(run):
             await executor.settled(run)
-        call.reply(await self.response(run, core, started, sticky=sticky))
+        call.reply(await self.response(run, core, started, sticky=sticky, messages=decision.messages))
         return Taken.SERVED
 
-    async def response(self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool) -> bytes:
-        """A started task as its worker gets it; `sticky` workers need only what is new to them.
+    async def response(
+        self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool, messages: Iterable[Message] = ()
+    ) -> bytes:
+        """A started task as its worker gets it, with its `messages`; `sticky` workers need only what is new to them.
 
         `core` is that of the moment when the task was started: what came later may not be durable yet.
         """
@@ -114,6 +118,7 @@ class WorkflowTasks:
             suffix = materialise(core, task, task.identity)
             if suffix:
                 data += History(events=suffix).SerializeToString()
+        response.messages.extend(messages)
         self._queries.attach(run, response)
         return with_history(response, data)
 
@@ -207,9 +212,11 @@ class WorkflowTasks:
         response = RespondWorkflowTaskCompletedResponse()
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
+        if completed.discarded:
+            response.reset_history_event_id = core.previous_started_event_id
         if completed.new_task is not None:
             # The worker that asks for it has just had the run in its cache.
-            task = await self.response(run, core, completed.new_task, sticky=True)
+            task = await self.response(run, core, completed.new_task, sticky=True, messages=decision.messages)
             response.workflow_task.MergeFromString(task)
         return response
 
