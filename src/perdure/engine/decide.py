@@ -29,7 +29,7 @@ def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple
         reply = handler(t, input)
     if not isinstance(input, inputs.StartWorkflowTask) and _enforce_limits(t):
         reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else reply
-    update.workflow_closed(t)
+    update.settle(t)
     workflow_task.settle_speculative(t)
     return t, t.finish(reply)
 

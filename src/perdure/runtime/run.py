@@ -75,7 +75,7 @@ class Run:
         if self._waiting or self.session is not None:
             return True
         task = self.execution.pending_workflow_task
-        return task is not None and task.speculative
+        return task is not None and task.speculative and self.execution.running
 
     def _weigh(self, pending: Iterable[tuple[PendingKey, PendingRow | None]]) -> None:
         """Note the items that hold much: inputs and details may have megabytes."""

@@ -371,10 +371,10 @@ def _abort(t: Transition, update: Update | None, update_id: str) -> None:
         _drop(t, update, NotFound(ABORTED_BY_CLOSING))
 
 
-def workflow_closed(t: Transition) -> None:
-    """If this transition closed the workflow, tell those whose updates are not complete.
+def settle(t: Transition) -> None:
+    """At the end of a transition: if it closed the workflow, tell those whose updates are not complete.
 
-    One that was accepted fails, one that was not goes to the run that follows, if there is one."""
+    One that was accepted fails. One that was not may be tried again if there is a run that follows."""
     if t.running or not t.execution.running:
         return
     for update in list(_in_flight(t)):

@@ -112,9 +112,7 @@ def settle_speculative(t: Transition) -> None:
     task, before = t.workflow_task, t.execution.pending_workflow_task
     if task is None or not task.speculative or (t.volatile and not t.batches and not t.batch):
         return
-    if not t.running:
-        t.items(Kind.WORKFLOW_TASK).remove("")
-    elif before is not None and before.speculative and before.scheduled_event_id == task.scheduled_event_id:
+    if t.running and before is not None and before.speculative and before.scheduled_event_id == task.scheduled_event_id:
         write_speculative(t)
 
 

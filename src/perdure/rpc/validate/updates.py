@@ -8,7 +8,7 @@ from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage as Sta
 from temporalio.api.workflowservice.v1 import PollWorkflowExecutionUpdateRequest, UpdateWorkflowExecutionRequest
 
 from perdure.config import Dynamic
-from perdure.engine.checks.values import byte_length
+from perdure.engine.checks.values import byte_length, is_uuid
 from perdure.errors import InvalidArgument, PermissionDenied, Unimplemented
 from perdure.rpc.validate import common
 
@@ -42,3 +42,8 @@ def poll_update(request: PollWorkflowExecutionUpdateRequest) -> None:
     """PollWorkflowExecutionUpdate."""
     if not request.HasField("update_ref"):
         raise InvalidArgument("UpdateRef is not set on request.")
+    target = request.update_ref.workflow_execution
+    if not target.workflow_id:
+        raise InvalidArgument("Can't load workflow execution. WorkflowId not set.")
+    if target.run_id and not is_uuid(target.run_id):
+        raise InvalidArgument("RunId is not valid UUID.")

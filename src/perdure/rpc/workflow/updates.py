@@ -15,8 +15,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine import inputs
-from perdure.engine.machines.workflow import CLOSING_MESSAGE
-from perdure.errors import NotFound, ResourceExhausted
+from perdure.errors import NotFound
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
 from perdure.runtime.run import Run
@@ -38,14 +37,8 @@ class UpdateHandlers:
         validate.update(request, self._runtime.config)
         target = request.workflow_execution
         began = asyncio.get_running_loop().time()
-        while True:
-            run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
-            try:
-                return await self.update(run, request, call, began)
-            except ResourceExhausted as error:
-                # The run has gone on as another one: the update is for that.
-                if error.message != CLOSING_MESSAGE or run.execution.running or not run.core.new_run_id:
-                    raise
+        run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
+        return await self.update(run, request, call, began)
 
     async def update(
         self, run: Run, request: UpdateWorkflowExecutionRequest, call: Call, began: float
