@@ -59,7 +59,6 @@ _UNBUILT = (
     "standalone_activities",
     "standalone_activity_start_delay",
     "standalone_nexus_operation",
-    "worker_heartbeats",
     "workflow_pause",
     "workflow_update_callbacks",
 )

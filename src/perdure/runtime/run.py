@@ -25,8 +25,8 @@ class Run:
 
     `tail` holds the newest batches of history, (first event id, serialized events); it reaches back to
     `tail_first_event_id`. `group` is the number of the last batch of commits that holds a change of the run.
-    `unwritten` is the start of a workflow task that will be written with the run's next change. `waiters` are those who
-    wait for its updates, by id.
+    `unwritten` is the start of a workflow task that will be written with the run's next change. `warned` names what the
+    log has been told of. `waiters` are those who wait for its updates, by id.
     """
 
     __slots__ = (
@@ -43,6 +43,7 @@ class Run:
         "tail_first_event_id",
         "unwritten",
         "waiters",
+        "warned",
     )
 
     def __init__(self, execution: Execution, pending: Iterable[tuple[PendingKey, PendingRow | None]] = ()) -> None:
@@ -56,6 +57,7 @@ class Run:
         self.lost = False
         self.session: Session | None = None
         self.waiters: dict[str, list[Waiter]] = {}
+        self.warned: frozenset[str] = frozenset()
         self._waiting: list[Callable[[], None]] = []
         self._large: dict[PendingKey, int] = {}
         self._weigh(pending)

@@ -46,6 +46,9 @@ class UpdateHandlers:
         """Admit the update to the run (or find the one of that id) and wait. `began`: when the call came in."""
         admit = inputs.AdmitUpdate(request.request, request.first_execution_run_id)
         decision = self._executor.apply(run, admit)
+        if decision.error is not None:
+            await self._executor.settled(run)
+            raise decision.error
         waiter = Waiter(self._updates, run, decision.reply)
         try:
             return await self.finish(run, waiter, request, call, began)
