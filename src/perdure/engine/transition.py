@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from temporalio.api.command.v1 import Command
@@ -24,9 +24,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.protocol.v1 import Message as ProtocolMessage
-from temporalio.api.update.v1 import Outcome
 
 from perdure.engine.apply import apply
+from perdure.engine.decision import Decision as Decision
+from perdure.engine.decision import UpdateResult as UpdateResult
 from perdure.engine.execution import (
     RUNNING,
     BufferedEvent,
@@ -40,7 +41,7 @@ from perdure.engine.execution import (
 )
 from perdure.engine.messages import copy_present, serialized_history
 from perdure.engine.times import set_time
-from perdure.errors import InvalidArgument, PerdureError
+from perdure.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from perdure.config import Dynamic
@@ -196,40 +197,6 @@ class State:
     def commit(self) -> None:
         """What the caller of `decide` does with a transition that is kept."""
         self.fold()
-
-
-@dataclass(slots=True)
-class UpdateResult:
-    """What a transition means for those who wait for an update: it was accepted, it has an outcome (that of a rejected
-    one is its failure), or it is over with an error."""
-
-    accepted: bool = False
-    outcome: Outcome | None = None
-    error: PerdureError | None = None
-
-
-@dataclass(slots=True)
-class Decision:
-    """What a transition came to. `history` holds (first event id, serialized batch)."""
-
-    execution: Execution
-    created: bool
-    core: Core
-    changes: list[tuple[Kind, Key, Any]]
-    history: list[tuple[int, bytes]]
-    reply: Any = None
-    error: Exception | None = None
-    visibility: bool = False
-    durable: bool = True
-    """False only for the start of a workflow task, which may stay unwritten until the next write of its run."""
-    volatile: bool = False
-    """True when nothing of it is ever written: memory alone has changed."""
-    updates: dict[str, UpdateResult] = field(default_factory=dict)
-    """By update id."""
-    messages: list[ProtocolMessage] = field(default_factory=list)
-    """Those that go with the task that was started."""
-    also: list[Decision] = field(default_factory=list)
-    """Decisions on other runs that have to be written in the same transaction, such as the run that continues this."""
 
 
 class Transition(State):
