@@ -117,6 +117,24 @@ class Dynamic:
     history_max_auto_reset_points: int = _key("history.historyMaxAutoResetPoints", 20)
     """Reset points one run keeps."""
 
+    # Updates.
+    max_in_flight_updates: int = _key("history.maxInFlightUpdates", 10)
+    """Updates of one run that are admitted and not complete; 0: no limit."""
+    max_in_flight_update_payloads_bytes: int = _key("history.maxInFlightUpdatePayloads", 20 * MIB)
+    """Likewise, by size; 0: no limit."""
+    max_total_updates: int = _key("history.maxTotalUpdates", 2000)
+    """Updates one run takes, rejected ones not counted; 0: no limit."""
+    max_total_updates_suggest_continue_as_new_threshold: float = _key(
+        "history.maxTotalUpdates.suggestContinueAsNewThreshold", 0.9
+    )
+    """The part of them from which workers are told to continue as new."""
+    discard_speculative_workflow_task_maximum_events_count: int = _key(
+        "history.discardSpeculativeWorkflowTaskMaximumEventsCount", 10
+    )
+    """A workflow task that only rejected updates leaves no trace unless it brought more events than these."""
+    speculative_workflow_task_schedule_to_start_timeout_s: float = _key("", 5.0)
+    """How long a workflow task for updates alone waits for a worker before it is written."""
+
     # Workflow and activity tasks.
     default_workflow_task_timeout_s: float = _key("history.defaultWorkflowTaskTimeout", 10.0)
     """When a start names none."""

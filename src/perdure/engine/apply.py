@@ -34,6 +34,8 @@ from perdure.engine.execution import (
     Request,
     Start,
     Timer,
+    Update,
+    UpdateState,
     WorkflowTask,
 )
 from perdure.engine.payloads import merge_payloads
@@ -170,7 +172,15 @@ def _task_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
 
 
 def put_workflow_task(
-    state: State, *, scheduled_event_id: int, now_ns: int, timeout_ns: int, attempt: int, task_queue: str, sticky: bool
+    state: State,
+    *,
+    scheduled_event_id: int,
+    now_ns: int,
+    timeout_ns: int,
+    attempt: int,
+    task_queue: str,
+    sticky: bool,
+    speculative: bool = False,
 ) -> WorkflowTask:
     """A task that waits for a worker, written or not. On a sticky queue it waits only so long."""
     core = state.core
@@ -186,9 +196,11 @@ def put_workflow_task(
         task_queue=task_queue,
         sticky=sticky,
         stamp=core.stamp,
+        speculative=speculative,
     )
-    core.first_task_scheduled = True
-    state.items(Kind.LIFETIME).remove("first-task")
+    if not speculative:
+        core.first_task_scheduled = True
+        state.items(Kind.LIFETIME).remove("first-task")
     state.items(Kind.WORKFLOW_TASK).put("", task)
     return task
 
@@ -482,6 +494,30 @@ def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
         remember_request(state, a.attached_request_id, event)
 
 
+def _update_admitted(state: State, event: HistoryEvent, a: Any) -> None:
+    update_id = a.request.meta.update_id
+    state.items(Kind.UPDATE).put(update_id, Update(update_id=update_id, in_history=True))
+    if a.request.request_id:
+        remember_request(state, a.request.request_id, event)
+
+
+def _update_accepted(state: State, event: HistoryEvent, a: Any) -> None:
+    update = Update(
+        update_id=a.protocol_instance_id,
+        state=UpdateState.ACCEPTED,
+        accepted_event_id=event.event_id,
+    )
+    state.items(Kind.UPDATE).put(update.update_id, update)
+    if a.accepted_request.request_id:
+        remember_request(state, a.accepted_request.request_id, event)
+
+
+def _update_completed(state: State, event: HistoryEvent, a: Any) -> None:
+    update = state.items(Kind.UPDATE).edit(a.meta.update_id)
+    update.state = UpdateState.COMPLETED
+    update.completed_event_id = event.event_id
+
+
 def _nothing(state: State, event: HistoryEvent, a: Any) -> None:
     """The event is for the workflow's code alone."""
 
@@ -531,6 +567,9 @@ _BY_NAME: dict[str, _Handler] = {
     "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES": _search_attributes_upserted,
     "WORKFLOW_PROPERTIES_MODIFIED": _properties_modified,
     "WORKFLOW_EXECUTION_OPTIONS_UPDATED": _options_updated,
+    "WORKFLOW_EXECUTION_UPDATE_ADMITTED": _update_admitted,
+    "WORKFLOW_EXECUTION_UPDATE_ACCEPTED": _update_accepted,
+    "WORKFLOW_EXECUTION_UPDATE_COMPLETED": _update_completed,
 }
 
 _HANDLERS: dict[int, tuple[str, _Handler]] = {

@@ -129,13 +129,13 @@ class Matching:
 
     # Tasks.
 
-    def add(self, name: str, order: int, run_key: int, kind: int, key: Key) -> None:
-        """A task became ready, and is durable."""
-        queue = self._queues.get(name)
+    def add(self, name: str, order: int, run_key: int, kind: int, key: Key, *, stored: bool = True) -> None:
+        """A task became ready, and is durable, or else not `stored`, so that it is held here alone."""
+        queue = self._queues.get(name) if stored else self._queue(name)
         task = (order, run_key, kind, key)
-        if queue is None or not (queue.loaded or queue.loading) or task in queue.known:
+        if queue is None or (stored and not (queue.loaded or queue.loading)) or task in queue.known:
             return
-        if len(queue.tasks) >= MAX_IN_MEMORY:
+        if stored and len(queue.tasks) >= MAX_IN_MEMORY:
             queue.more = True
             if queue.read_to is not None and task[:3] <= queue.read_to[:3]:
                 queue.read_to = None

@@ -12,7 +12,7 @@ from perdure.engine import inputs
 from perdure.engine.execution import Key, Kind, WorkflowTask
 from perdure.engine.transition import Decision
 from perdure.errors import NotFound
-from perdure.runtime.executor import Executor
+from perdure.runtime.executor import Executor, Publish
 from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
@@ -66,6 +66,8 @@ class Runtime:
             locked = skipping is Skipping.LOCKED
             self.time = self.skipped = SkippedTime(executor, self.matching, self._act, locked=locked)
         self.retention = Retention(executor, namespaces)
+        self.published: Publish = lambda run, decision: None
+        """Called for each decision, once it is durable, after its tasks and deadlines were taken note of."""
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
@@ -114,10 +116,12 @@ class Runtime:
             if item is not None and item.queue is not None:
                 self._offer(run, kind, key, item)
         self.time.published(run, decision)
+        if decision.updates:
+            self.published(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
         if not (kind == Kind.WORKFLOW_TASK and item.sticky and self.sticky.leave(run, item)):
-            self.matching.add(str(item.queue), item.order, run.run_key, kind, key)
+            self.matching.add(str(item.queue), item.order, run.run_key, kind, key, stored=not item.volatile)
 
     async def _act(self, run_key: int, kind: int, keys: Sequence[Key]) -> None:
         """The time of pending items of a run has come."""

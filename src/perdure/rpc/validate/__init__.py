@@ -45,6 +45,8 @@ from perdure.rpc.validate.tasks import poll_workflow as poll_workflow
 from perdure.rpc.validate.tasks import query_completed as query_completed
 from perdure.rpc.validate.tasks import workflow_task_completed as workflow_task_completed
 from perdure.rpc.validate.tasks import workflow_task_failed as workflow_task_failed
+from perdure.rpc.validate.updates import poll_update as poll_update
+from perdure.rpc.validate.updates import update as update
 from perdure.rpc.validate.visibility import list_archived as list_archived
 from perdure.rpc.validate.visibility import list_closed as list_closed
 from perdure.rpc.validate.visibility import list_open as list_open

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import History
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.workflowservice.v1 import (
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
@@ -95,7 +97,8 @@ class WorkflowTasks:
             worker_version=version,
         )
         try:
-            if executor.apply(run, start).error is not None:
+            decision = executor.apply(run, start)
+            if decision.error is not None:
                 return Taken.STALE
         except NotFound:
             return Taken.STALE
@@ -104,7 +107,7 @@ class WorkflowTasks:
         try:
             if not executor.is_durable(run):
                 await executor.settled(run)
-            if call.reply(await self.response(run, core, started, sticky=sticky)):
+            if call.reply(await self.response(run, core, started, sticky=sticky, messages=decision.messages)):
                 return Taken.SERVED
         except BaseException:
             await self._release(run.run_key, started)
@@ -120,8 +123,10 @@ class WorkflowTasks:
         with contextlib.suppress(NotFound, Unavailable):
             self._executor.apply(run, inputs.ReleaseWorkflowTask(task.scheduled_event_id, task.started_ns))
 
-    async def response(self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool) -> bytes:
-        """A started task as its worker gets it; `sticky` workers need only what is new to them.
+    async def response(
+        self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool, messages: Iterable[Message] = ()
+    ) -> bytes:
+        """A started task as its worker gets it, with its `messages`; `sticky` workers need only what is new to them.
 
         `core` is that of the moment when the task was started: what came later may not be durable yet.
         """
@@ -138,6 +143,7 @@ class WorkflowTasks:
             suffix = materialise(core, task, task.identity)
             if suffix:
                 data += History(events=suffix).SerializeToString()
+        response.messages.extend(messages)
         self._queries.attach(run, response)
         return with_history(response, data)
 
@@ -229,9 +235,11 @@ class WorkflowTasks:
         response = RespondWorkflowTaskCompletedResponse()
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
+        if completed.discarded:
+            response.reset_history_event_id = core.previous_started_event_id
         if completed.new_task is not None:
             # The worker that asks for it has just had the run in its cache.
-            task = await self.response(run, core, completed.new_task, sticky=True)
+            task = await self.response(run, core, completed.new_task, sticky=True, messages=decision.messages)
             response.workflow_task.MergeFromString(task)
         return response
 
