@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from perdure.rpc.transport import Call
-from perdure.runtime.matching import Poll
+from perdure.runtime.queue import Poll
 from perdure.runtime.runtime import Runtime
 
 MARGIN_S = 1.0

@@ -33,8 +33,9 @@ from perdure.rpc.transport import Call
 from perdure.rpc.workflow.activity_tasks import activity_response
 from perdure.rpc.workflow.polls import Polls
 from perdure.runtime import history
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
 from perdure.runtime.queries import Queries, QueryTask
+from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
@@ -55,24 +56,23 @@ class WorkflowTasks:
         validate.poll_workflow(request, call.timeout_s, config)
         sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
         name = workflow_queue(namespace.id, request.task_queue.name)
-        identity = request.identity
 
         async def take(task: Task) -> Taken:
-            return await self._take(call, task, identity, sticky)
+            return await self._take(call, task, poll, sticky)
 
         def take_query(query: QueryTask) -> bool:
             if call.done:
                 return False
-            self._spawn(self._give_query(call, query, sticky))
+            self._spawn(self._give_query(call, query, poll, sticky))
             return True
 
-        poll = Poll(identity, take, take_query, details=request)
+        poll = Poll(request.identity, take, take_query, details=request)
         self._polls.park(name, poll, call, PollWorkflowTaskQueueResponse(), request.worker_instance_key)
 
     def _spawn(self, coroutine: Any) -> None:
         self._polls.spawn(coroutine)
 
-    async def _take(self, call: Call, task: Task, identity: str, sticky: bool) -> Taken:
+    async def _take(self, call: Call, task: Task, poll: Poll, sticky: bool) -> Taken:
         executor = self._executor
         run = executor.cached(task[1]) or await executor.by_key(task[1])
         if run is None:
@@ -83,7 +83,7 @@ class WorkflowTasks:
         if waiting is None:
             return Taken.STALE
         start = inputs.StartWorkflowTask(
-            waiting.scheduled_event_id, request_id=executor.ids.uuid(), identity=identity, sticky=sticky
+            waiting.scheduled_event_id, request_id=executor.ids.uuid(), identity=poll.identity, sticky=sticky
         )
         try:
             executor.apply(run, start)
@@ -93,15 +93,19 @@ class WorkflowTasks:
         assert started is not None
         if not executor.is_durable(run):
             await executor.settled(run)
-        call.reply(await self.response(run, core, started, sticky=sticky))
+        call.reply(await self.response(run, core, started, sticky=sticky, poll=poll))
         return Taken.SERVED
 
-    async def response(self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool) -> bytes:
+    async def response(
+        self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool, poll: Poll | None = None
+    ) -> bytes:
         """A started task as its worker gets it; `sticky` workers need only what is new to them.
 
         `core` is that of the moment when the task was started: what came later may not be durable yet.
         """
         response = self._describe(run, task)
+        if poll is not None:
+            _hint(response, poll)
         first = core.previous_started_event_id + 1 if sticky else 1
         page = await history.read(
             self._executor, run, first, core.next_event_id, self._runtime.config.history_max_page_size
@@ -148,9 +152,9 @@ class WorkflowTasks:
         response.workflow_execution_task_queue.name = core.task_queue
         response.workflow_execution_task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
 
-    async def _give_query(self, call: Call, query: QueryTask, sticky: bool) -> None:
+    async def _give_query(self, call: Call, query: QueryTask, poll: Poll, sticky: bool) -> None:
         try:
-            response = await self._query_response(query, sticky)
+            response = await self._query_response(query, poll, sticky)
         except PerdureError as error:
             self._queries.fail(query, error)
             call.reply(b"")  # an empty response: poll again
@@ -158,7 +162,7 @@ class WorkflowTasks:
         if not call.reply(response):
             self._queries.dispatch_again(query)
 
-    async def _query_response(self, query: QueryTask, sticky: bool) -> bytes:
+    async def _query_response(self, query: QueryTask, poll: Poll, sticky: bool) -> bytes:
         """A query for a worker directly: with the whole history, unless the worker is the sticky one."""
         run = await self._executor.by_key(query.run.run_key)
         if run is None:
@@ -172,6 +176,7 @@ class WorkflowTasks:
             query=query.query,
             attempt=1,
         )
+        _hint(response, poll)
         self._name(run, response)
         data = b""
         if not sticky:
@@ -266,3 +271,10 @@ class WorkflowTasks:
             self._runtime.workers.record(namespace.id, [request.worker_heartbeat])
         await asyncio.sleep(0)
         return ShutdownWorkerResponse()
+
+
+def _hint(response: PollWorkflowTaskQueueResponse, poll: Poll) -> None:
+    """How much more there is to do, and how many polls the worker should keep waiting."""
+    response.backlog_count_hint = poll.backlog
+    if poll.scaling:
+        response.poller_scaling_decision.poll_request_delta_suggestion = poll.scaling
