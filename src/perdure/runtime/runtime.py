@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
@@ -28,6 +28,9 @@ from perdure.storage.base import Storage
 
 log = logging.getLogger(__name__)
 
+Actor = Callable[[Run, int, Key], Awaitable[None]]
+"""Does what a pending item asks for when its time has come, if that is more than an input to its own run."""
+
 
 class Runtime:
     """Everything below the edge. Make it with `open`, on the event loop it will belong to."""
@@ -40,6 +43,7 @@ class Runtime:
         self.ids = executor.ids
         self.config = executor.config
         self.follow_ups = FollowUps(executor)
+        self._actors: dict[int, Actor] = dict.fromkeys(FOLLOW_UP_KINDS, self.follow_ups.act)
         self.matching = Matching(executor.storage, executor.clock, self.config)
         self.queue_configs = QueueConfigs(executor, self.matching)
         self.workers = Workers(
@@ -104,9 +108,10 @@ class Runtime:
         run = await self.executor.by_key(run_key)
         if run is None:
             return
-        if kind in FOLLOW_UP_KINDS:
+        actor = self._actors.get(kind)
+        if actor is not None:
             for key in keys:
-                await self.follow_ups.act(run, kind, key)
+                await actor(run, kind, key)
             return
         with contextlib.suppress(NotFound):
             self.executor.apply(run, inputs.Deadline(Kind(kind), keys))
