@@ -279,6 +279,8 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     stamp: int = 0
     next_number: int = 1
     has_run_timeout: bool = False
+    has_execution_timeout: bool = False
+    has_priority: bool = False
 
     @property
     def kinds(self) -> Iterable[Kind]:
