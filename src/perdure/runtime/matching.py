@@ -3,8 +3,6 @@
 A task that is ready is a pending item with a queue, and storage has it. Memory holds the head of each queue that
 somebody polls, in order, and the polls that wait. A task in memory is only a hint: when it is handed out, the engine
 looks whether it is still there. So nothing is lost when memory is, and nothing is handed out twice.
-
-A sticky queue whose worker has not polled for a while gives its tasks to the normal queue.
 """
 
 from __future__ import annotations
@@ -26,6 +24,8 @@ from perdure.storage.base import Storage
 
 log = logging.getLogger(__name__)
 
+MAX_AT_ONCE = 100
+"""Tasks that a queue hands out before others get a turn."""
 MAX_POLLERS = 1_000
 """Pollers of one queue that are remembered."""
 MAX_IDLE_QUEUES = 5_000
@@ -89,10 +89,8 @@ class Matching:
 
     # Tasks.
 
-    def add(self, name: str, order: int, run_key: int, kind: int, key: Key, *, normal: str = "") -> None:
-        """A task became ready, and is durable. `normal` is where it goes if it is sticky and its worker is away."""
-        if normal and not self.is_polled(name):
-            name = normal
+    def add(self, name: str, order: int, run_key: int, kind: int, key: Key) -> None:
+        """A task became ready, and is durable."""
         queue = self._queue(name)
         queue.count_added(order, self._clock.now_ns())
         if queue.loaded or queue.loading:
@@ -243,7 +241,9 @@ class Matching:
     # Matching.
 
     def _match(self, queue: Queue) -> None:
-        while queue.polls and not self._stopped:
+        for _ in range(MAX_AT_ONCE):
+            if not queue.polls or self._stopped:
+                return
             if queue.queries and self._serve_query(queue):
                 continue
             if not queue.tasks:
@@ -262,6 +262,7 @@ class Matching:
             queue.count_dispatched(task[0], now_ns)
             queue.serve(poll, now_ns, self._scaling)
             self._hand_out(queue, poll, task)
+        asyncio.get_running_loop().call_soon(self._match, queue)
 
     def _serve_query(self, queue: Queue) -> bool:
         """Whether a poll took a query, or a query was over."""
