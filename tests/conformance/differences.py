@@ -26,7 +26,7 @@ _ORDER_BY = "ORDER BY works here; the reference refuses it on a store in SQL."
 _PARSER = "Perdure's grammar has no subqueries, so that they are errors of syntax; both refuse them."
 _DATES = "The reference compares dates with a fraction of a second as texts, and misses equal ones."
 _BAD_PAGE = "The reference shows its client an error of its own for a page token that it can't read."
-_NO_RATE_LIMIT = "Perdure has no limit on the rate of tasks, so it tells of none."
+_NO_RATE_LIMIT = "Perdure has no limit of its own on the rate of tasks, so it tells of none where nobody has set one."
 _NO_EMPTY_PAGE = "The reference follows a last page that is full with an empty one; Perdure's last page says so itself."
 _ONE_CLOCK = "The reference reads its clock twice, before and after it stores a failure; Perdure's interval is exact."
 _TIMER_AT_ONCE = "A timer of no length fires at once; the reference gets to it within a second."
@@ -54,7 +54,6 @@ def _positions() -> Iterator[Accepted]:
 
 
 _UNBUILT = (
-    "poller_autoscaling",
     "standalone_activities",
     "standalone_activity_start_delay",
     "standalone_nexus_operation",
@@ -207,6 +206,19 @@ DIFFERENCES: tuple[Accepted, ...] = (
     *_intervals(),
     *_timer(),
     *_versions(),
+    *_each(
+        "describe_task_queue/queue_that_nobody_uses",
+        [f"calls[{i}].reply.effective_rate_limit" for i in range(12)],
+        _RATE_LIMIT,
+        None,
+        _NO_RATE_LIMIT,
+    ),
+    *(
+        Accepted(
+            f"describe_task_queue/{name}", "calls[0].reply.effective_rate_limit", _RATE_LIMIT, None, _NO_RATE_LIMIT
+        )
+        for name in ("partitions", "sticky_queue")
+    ),
     *_each(
         "namespace/task_queue_is_described",
         [f"calls[{i}].reply.effective_rate_limit" for i in (0, 2, 3)],

@@ -19,7 +19,8 @@ from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.queues import workflow_queue
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
+from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 from perdure.runtime.sticky import RECONNECT_NS

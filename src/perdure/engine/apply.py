@@ -39,7 +39,7 @@ from perdure.engine.execution import (
     WorkflowTask,
 )
 from perdure.engine.payloads import merge_payloads
-from perdure.engine.queues import activity_queue, workflow_queue
+from perdure.engine.queues import activity_queue, task_order, workflow_queue
 from perdure.engine.times import get_duration, get_time
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def put_workflow_task(
     task = WorkflowTask(
         due_ns=now_ns + core.sticky_timeout_ns if sticky and core.sticky_timeout_ns else None,
         queue=workflow_queue(core.namespace_id, task_queue),
-        order=now_ns,
+        order=task_order(now_ns, core.priority),
         scheduled_event_id=scheduled_event_id,
         scheduled_ns=now_ns,
         original_scheduled_ns=now_ns,
@@ -324,6 +324,7 @@ def clear_stickiness(state: State) -> None:
 def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
     now = get_time(event.event_time)
     to_close, to_start = get_duration(a.schedule_to_close_timeout), get_duration(a.schedule_to_start_timeout)
+    priority = a.priority.SerializeToString(deterministic=True) if a.HasField("priority") else b""
     activity = Activity(
         scheduled_event_id=event.event_id,
         activity_id=a.activity_id,
@@ -338,11 +339,12 @@ def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
         has_retry_policy=a.HasField("retry_policy"),
         retry_policy=a.retry_policy.SerializeToString(deterministic=True) if a.HasField("retry_policy") else b"",
         retry_expiration_ns=now + to_close if to_close else 0,
-        priority=a.priority.SerializeToString(deterministic=True) if a.HasField("priority") else b"",
+        priority=priority,
         input=a.input.SerializeToString(deterministic=True) if a.HasField("input") else b"",
         header=a.header.SerializeToString(deterministic=True) if a.HasField("header") else b"",
         queue=activity_queue(state.core.namespace_id, a.task_queue.name),
-        order=now,
+        # Activities of one moment go out in the order of their commands.
+        order=task_order(now + event.event_id, state.core.priority, priority),
     )
     activity.due_ns = activity_due_ns(activity)
     state.items(Kind.ACTIVITY).put(event.event_id, activity)

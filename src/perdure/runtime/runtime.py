@@ -17,6 +17,7 @@ from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
 from perdure.runtime.namespaces import Namespaces
+from perdure.runtime.queue_configs import QueueConfigs
 from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
@@ -44,19 +45,15 @@ class Runtime:
         self.config = executor.config
         self.follow_ups = FollowUps(executor)
         self._actors: dict[int, Actor] = dict.fromkeys(FOLLOW_UP_KINDS, self.follow_ups.act)
-        self.matching = Matching(
-            executor.storage,
-            executor.clock,
-            sticky_window_s=self.config.sticky_poller_unavailable_window_s,
-            poller_ttl_s=self.config.poller_history_ttl_s,
-        )
+        self.matching = Matching(executor.storage, executor.clock, self.config)
+        self.queue_configs = QueueConfigs(executor, self.matching)
         self.workers = Workers(
             executor.clock,
             ttl_s=self.config.worker_registry_entry_ttl_s,
             max_entries=self.config.worker_registry_max_entries,
         )
         self.sticky = StickyQueues(executor, self.matching)
-        self.reclaimer = Reclaimer(executor)
+        self.reclaimer = Reclaimer(executor, self.queue_configs.forget)
         self.skipped: SkippedTime | None = None
         """The clocks of the namespaces, if time skips."""
         self.time: Timekeeper
@@ -92,7 +89,9 @@ class Runtime:
             cache_bytes=cache_bytes,
             first_run_key=await storage.max_run_key() + 1,
         )
-        return cls(executor, namespaces, skipping)
+        runtime = cls(executor, namespaces, skipping)
+        await runtime.queue_configs.load(storage)
+        return runtime
 
     def start(self) -> None:
         """Begin to act on deadlines, to delete what was kept long enough, and go on with what a deletion left."""

@@ -36,9 +36,12 @@ from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
 from perdure.rpc.validate.namespaces import describe_namespace as describe_namespace
 from perdure.rpc.validate.namespaces import register_namespace as register_namespace
 from perdure.rpc.validate.namespaces import update_namespace as update_namespace
+from perdure.rpc.validate.queue_config import TOO_MANY_OVERRIDES as TOO_MANY_OVERRIDES
+from perdure.rpc.validate.queue_config import queue_config as queue_config
 from perdure.rpc.validate.start import signal_with_start as signal_with_start
 from perdure.rpc.validate.start import start as start
 from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue
+from perdure.rpc.validate.tasks import partition_name as partition_name
 from perdure.rpc.validate.tasks import poll_activity as poll_activity
 from perdure.rpc.validate.tasks import poll_nexus as poll_nexus
 from perdure.rpc.validate.tasks import poll_workflow as poll_workflow
