@@ -14,6 +14,7 @@ from perdure.config import Dynamic, Settings
 from perdure.errors import StartupError
 from perdure.rpc.server import create_server
 from perdure.rpc.transport import Transport
+from perdure.rpc.workflow.activity_operations import ActivityOperations
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
 from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
@@ -28,6 +29,7 @@ from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.system import System
 from perdure.rpc.workflow.task_queues import TaskQueues
 from perdure.rpc.workflow.visibility import VisibilityHandlers
+from perdure.rpc.workflow.workflow_options import WorkflowOptions
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
 from perdure.runtime.queries import Queries
@@ -142,6 +144,8 @@ class Server:
             VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),
             workflow_tasks,
             ActivityTasks(runtime, polls),
+            ActivityOperations(runtime),
+            WorkflowOptions(runtime),
             NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
             Executions(runtime, workflow_tasks),

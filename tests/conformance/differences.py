@@ -38,6 +38,7 @@ _NO_UUID = "The reference has an error of its own for a namespace id that is no 
 _DEFAULT_MADE = "The reference makes its default namespace in another way than the others, without that state."
 _NOT_BUILT = "Not done yet: what does not work here is not claimed, since SDKs send what they see promised."
 _NO_SIZE_LIMIT = "Not done yet: a completion is bounded by the size of a message alone, so no other limit is told."
+_UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
 
@@ -61,7 +62,6 @@ _UNBUILT = (
     "standalone_nexus_operation",
     "sync_update",
     "worker_heartbeats",
-    "workflow_pause",
     "workflow_update_callbacks",
 )
 _DESCRIBED = (
@@ -147,6 +147,21 @@ def _intervals() -> Iterator[Accepted]:
             yield Accepted(scenario, path, reference, perdure, _ONE_CLOCK)
     path = "calls[5].reply.pending_activities[0].current_retry_interval"
     yield Accepted("activity/schedule_to_close_timeout_between_attempts", path, "~1s", "0.3s", _ONE_CLOCK)
+    scenario = "activity_operations/paused_between_attempts"
+    path = "calls[5].reply.pending_activities[0].current_retry_interval"
+    yield Accepted(scenario, path, "~31s", "30s", _ONE_CLOCK)
+    for where in ("calls[7].reply", "executions[0].describe.reply"):
+        path = f"{where}.pending_activities[0].current_retry_interval"
+        yield Accepted("workflow_pause/activity_waits_on_after_the_pause", path, "~31s", "30s", _ONE_CLOCK)
+
+
+def _versions() -> Iterator[Accepted]:
+    info = "executions[0].describe.reply.workflow_execution_info"
+    build_ids = {"encoding": "json/plain", "type": "KeywordList", "data": '["unversioned"]'}
+    path = f"{info}.search_attributes.indexed_fields.BuildIds"
+    yield Accepted("workflow_options/versioning_override", path, None, build_ids, _UNVERSIONED)
+    path = f"{info}.versioning_info"
+    yield Accepted("workflow_options/versioning_override_is_unset", path, {}, None, _UNVERSIONED)
 
 
 _TASK = {"task_queue": {"name": "tq", "kind": "NORMAL"}, "start_to_close_timeout": "10s", "attempt": 1}

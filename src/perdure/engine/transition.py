@@ -25,7 +25,7 @@ from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.apply import apply
-from perdure.engine.execution import RUNNING, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
+from perdure.engine.execution import OPEN, PAUSED, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
 from perdure.engine.messages import copy_present, serialized_history
 from perdure.engine.times import set_time
 from perdure.errors import InvalidArgument
@@ -150,7 +150,11 @@ class State:
 
     @property
     def running(self) -> bool:
-        return self.core.status == RUNNING
+        return self.core.status in OPEN
+
+    @property
+    def paused(self) -> bool:
+        return self.core.status == PAUSED
 
     @property
     def workflow_task(self) -> WorkflowTask | None:

@@ -35,8 +35,8 @@ from perdure.errors import NotFound
 
 
 def ensure(t: Transition) -> None:
-    """Something came that the workflow's code should see: schedule a task unless one is pending."""
-    if t.running and t.workflow_task is None:
+    """Something came that the workflow's code should see: schedule a task unless one is pending, or it is paused."""
+    if t.running and not t.paused and t.workflow_task is None:
         schedule(t)
 
 
@@ -267,7 +267,7 @@ def time_out(t: Transition) -> bool:
     else:
         _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
     _report_problems(t)
-    schedule(t)
+    ensure(t)
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import Message
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import Header, Payloads
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
@@ -30,6 +31,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.engine import inputs
 from perdure.engine.execution import Activity
+from perdure.engine.messages import copy_present
 from perdure.engine.queues import activity_queue
 from perdure.engine.times import set_duration, set_time
 from perdure.errors import NotFound
@@ -61,12 +63,12 @@ class ActivityTasks:
         identity = request.identity
 
         async def take(task: Task) -> Taken:
-            return await self._take(call, task, identity, namespace.name)
+            return await self._take(call, task, identity, namespace.name, name)
 
         poll = Poll(identity, take, details=request)
         self._polls.park(name, poll, call, PollActivityTaskQueueResponse(), request.worker_instance_key)
 
-    async def _take(self, call: Call, task: Task, identity: str, namespace: str) -> Taken:
+    async def _take(self, call: Call, task: Task, identity: str, namespace: str, queue: str) -> Taken:
         executor = self._executor
         run = executor.cached(task[1]) or await executor.by_key(task[1])
         if run is None:
@@ -74,7 +76,7 @@ class ActivityTasks:
         if call.done:
             return Taken.GONE
         scheduled_event_id = int(task[3])
-        start = inputs.StartActivity(scheduled_event_id, request_id=executor.ids.uuid(), identity=identity)
+        start = inputs.StartActivity(scheduled_event_id, executor.ids.uuid(), identity, queue)
         try:
             activity: Activity = executor.apply(run, start).reply
         except NotFound:
@@ -108,8 +110,10 @@ class ActivityTasks:
         self, request: RecordActivityTaskHeartbeatRequest, call: Call
     ) -> RecordActivityTaskHeartbeatResponse:
         target = await self._by_token(request)
-        canceled = await self._heartbeat(target, request)
-        return RecordActivityTaskHeartbeatResponse(cancel_requested=canceled)
+        canceled, paused, reset = await self._heartbeat(target, request)
+        return RecordActivityTaskHeartbeatResponse(
+            cancel_requested=canceled, activity_paused=paused, activity_reset=reset
+        )
 
     async def respond_activity_task_completed(
         self, request: RespondActivityTaskCompletedRequest, call: Call
@@ -143,8 +147,10 @@ class ActivityTasks:
         self, request: RecordActivityTaskHeartbeatByIdRequest, call: Call
     ) -> RecordActivityTaskHeartbeatByIdResponse:
         validate.activity_heartbeat(request, self._runtime.config)
-        canceled = await self._heartbeat(await self._by_id(request), request)
-        return RecordActivityTaskHeartbeatByIdResponse(cancel_requested=canceled)
+        canceled, paused, reset = await self._heartbeat(await self._by_id(request), request)
+        return RecordActivityTaskHeartbeatByIdResponse(
+            cancel_requested=canceled, activity_paused=paused, activity_reset=reset
+        )
 
     async def respond_activity_task_completed_by_id(
         self, request: RespondActivityTaskCompletedByIdRequest, call: Call
@@ -174,17 +180,18 @@ class ActivityTasks:
         await self._executor.settled(run)
         return decision.reply
 
-    async def _heartbeat(self, target: Target, request: Any) -> bool:
+    async def _heartbeat(self, target: Target, request: Any) -> tuple[bool, bool, bool]:
+        """What the worker is told: whether the activity is asked to cancel, is paused, was reset."""
         run, scheduled_event_id, attempt, activity_id = target
         failure = validate.activity_heartbeat(request, self._runtime.config)
         if failure is not None:
             await self._fail_with(target, request, failure)
-            return True
+            return True, False, False
         beat = inputs.HeartbeatActivity(
             scheduled_event_id, attempt, activity_id, request.identity, _payloads(request, "details")
         )
         activity: Activity = await self._apply(run, beat)
-        return activity.cancel_requested
+        return activity.cancel_requested, activity.paused_ns > 0, activity.reset
 
     async def _fail_with(self, target: Target, request: Any, failure: Failure) -> None:
         """What the worker sent is too large to be kept: the attempt fails with that."""
@@ -264,4 +271,7 @@ def activity_response(run: Run, activity: Activity, namespace: str) -> PollActiv
     set_duration(response.schedule_to_close_timeout, activity.schedule_to_close_ns)
     set_duration(response.start_to_close_timeout, activity.start_to_close_ns)
     set_duration(response.heartbeat_timeout, activity.heartbeat_ns)
+    if activity.original_options:  # a worker is told of the timeouts that the command had, whatever became of them
+        original = ActivityOptions.FromString(activity.original_options)
+        copy_present(original, response, ("schedule_to_close_timeout", "start_to_close_timeout", "heartbeat_timeout"))
     return response
