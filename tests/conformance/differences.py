@@ -61,7 +61,6 @@ _UNBUILT = (
     "standalone_activity_start_delay",
     "standalone_nexus_operation",
     "sync_update",
-    "worker_heartbeats",
     "workflow_update_callbacks",
 )
 _DESCRIBED = (
@@ -150,6 +149,8 @@ def _intervals() -> Iterator[Accepted]:
     scenario = "activity_operations/paused_between_attempts"
     path = "calls[5].reply.pending_activities[0].current_retry_interval"
     yield Accepted(scenario, path, "~31s", "30s", _ONE_CLOCK)
+    path = "calls[6].reply.pending_activities[0].current_retry_interval"
+    yield Accepted("workflow_pause/activity_waits_for_its_next_attempt", path, "~2s", "1s", _ONE_CLOCK)
     for where in ("calls[7].reply", "executions[0].describe.reply"):
         path = f"{where}.pending_activities[0].current_retry_interval"
         yield Accepted("workflow_pause/activity_waits_on_after_the_pause", path, "~31s", "30s", _ONE_CLOCK)

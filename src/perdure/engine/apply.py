@@ -64,6 +64,7 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     core.first_run_id = a.first_execution_run_id
     core.original_run_id = a.original_execution_run_id
     core.execution_timeout_ns = get_duration(a.workflow_execution_timeout)
+    core.has_execution_timeout = a.HasField("workflow_execution_timeout")
     core.run_timeout_ns = get_duration(a.workflow_run_timeout)
     core.has_run_timeout = a.HasField("workflow_run_timeout")
     core.task_timeout_ns = get_duration(a.workflow_task_timeout)
@@ -86,7 +87,8 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
         core.memo = a.memo.SerializeToString(deterministic=True)
     if a.HasField("search_attributes"):
         core.search_attributes = a.search_attributes.SerializeToString(deterministic=True)
-    if a.HasField("priority"):
+    core.has_priority = a.HasField("priority")
+    if core.has_priority:
         core.priority = a.priority.SerializeToString(deterministic=True)
     if a.HasField("versioning_override"):
         core.versioning_override = a.versioning_override.SerializeToString(deterministic=True)
@@ -493,6 +495,7 @@ def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
     elif a.HasField("versioning_override"):
         state.core.versioning_override = a.versioning_override.SerializeToString(deterministic=True)
     if a.HasField("priority"):
+        state.core.has_priority = True
         state.core.priority = a.priority.SerializeToString(deterministic=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from temporalio.api.activity.v1 import ActivityOptions
-from temporalio.api.common.v1 import Link, Payloads
+from temporalio.api.common.v1 import Link, Payloads, WorkerVersionStamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionOptions
@@ -30,6 +30,7 @@ class StartWorkflowTask(Input):
     request_id: str
     identity: str
     sticky: bool
+    worker_version: WorkerVersionStamp | None = None
 
 
 @dataclass(slots=True)
@@ -85,12 +86,14 @@ class _ActivityInput(Input):
 @dataclass(slots=True)
 class CompleteActivity(_ActivityInput):
     result: Payloads | None
+    worker_version: WorkerVersionStamp | None = None
 
 
 @dataclass(slots=True)
 class FailActivity(_ActivityInput):
     failure: Failure | None
     last_heartbeat_details: Payloads | None = None
+    worker_version: WorkerVersionStamp | None = None
 
 
 @dataclass(slots=True)

@@ -47,6 +47,8 @@ async def priority_is_unset(d: Driver) -> None:
 
 async def part_of_no_priority(d: Driver) -> None:
     await d.start()
+    await _update(d, "priority.priority_key", options={})
+    await _update(d, "priority.fairness_weight", options={})
     await _update(d, "priority.fairness_key", "priority.priority_key", options={"priority": {"priority_key": 1}})
     await d.describe()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from temporalio.api.common.v1 import Header, Link, Payloads, WorkflowExecution
+from temporalio.api.common.v1 import Header, Link, Payloads, Priority, WorkflowExecution
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
@@ -321,6 +321,6 @@ def options(core: Core) -> WorkflowExecutionOptions:
     result = WorkflowExecutionOptions()
     if core.versioning_override:
         result.versioning_override.MergeFromString(core.versioning_override)
-    if core.priority:
-        result.priority.MergeFromString(core.priority)
+    if core.has_priority:
+        result.priority.CopyFrom(Priority.FromString(core.priority))
     return result

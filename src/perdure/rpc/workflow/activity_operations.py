@@ -86,9 +86,7 @@ class ActivityOperations:
         return await self._executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
 
     async def _apply(self, run: Run, input: inputs.Input) -> Any:
-        decision = self._executor.apply(run, input)
-        await self._executor.settled(run)
-        return decision.reply
+        return (await self._executor.perform(run, input)).reply
 
     # One activity by its id.
 

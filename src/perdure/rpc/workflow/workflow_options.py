@@ -63,6 +63,4 @@ class WorkflowOptions:
         return UpdateWorkflowExecutionOptionsResponse(workflow_execution_options=options)
 
     async def _apply(self, run: Run, input: inputs.Input) -> Any:
-        decision = self._executor.apply(run, input)
-        await self._executor.settled(run)
-        return decision.reply
+        return (await self._executor.perform(run, input)).reply
