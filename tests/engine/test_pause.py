@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from temporalio.api.activity.v1 import ActivityOptions
+from temporalio.api.common.v1 import RetryPolicy
 from temporalio.api.enums.v1 import EventType
-from tests.engine.driver import RETRY_OFTEN, S, Conversation, application, duration, schedule_activity
+from tests.engine.driver import Conversation, S, application, duration, schedule_activity
 
 from perdure.engine import inputs
 from perdure.engine.execution import Kind
@@ -13,6 +14,7 @@ from perdure.engine.machines.pause import Selection
 from perdure.errors import NotFound
 
 ALL = Selection()
+RETRY = RetryPolicy(initial_interval=duration(60), backoff_coefficient=1)
 
 
 def types(talk: Conversation) -> list[str]:
@@ -65,10 +67,10 @@ def test_activity_that_waits_for_its_next_attempt_times_out_in_time() -> None:
     """Its schedule-to-close timeout may be shortened to before the next attempt."""
     talk = Conversation()
     talk.poll()
-    talk.complete(schedule_activity("a", RETRY_OFTEN))
+    talk.complete(schedule_activity("a", RETRY))
     [key] = talk.execution.pending[Kind.ACTIVITY]
     talk.tell(inputs.StartActivity(key, "poll", "worker"))
-    talk.tell(inputs.FailActivity(key, 1, "a", "worker", application("oops", delay_s=60)))
+    talk.tell(inputs.FailActivity(key, 1, "a", "worker", application("oops")))
     options = ActivityOptions(schedule_to_close_timeout=duration(20))
     before = talk.execution.activity(key)
     talk.tell(inputs.UpdateActivityOptions(ALL, options, ["scheduleToCloseTimeout"]))
