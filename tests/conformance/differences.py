@@ -156,7 +156,7 @@ def _intervals() -> Iterator[Accepted]:
         yield Accepted("workflow_pause/activity_waits_on_after_the_pause", path, "~31s", "30s", _ONE_CLOCK)
 
 
-def _versions() -> Iterator[Accepted]:
+def _overrides() -> Iterator[Accepted]:
     info = "executions[0].describe.reply.workflow_execution_info"
     build_ids = {"encoding": "json/plain", "type": "KeywordList", "data": '["unversioned"]'}
     path = f"{info}.search_attributes.indexed_fields.BuildIds"
@@ -220,6 +220,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     *_intervals(),
     *_timer(),
     *_versions(),
+    *_overrides(),
     *_each(
         "namespace/task_queue_is_described",
         [f"calls[{i}].reply.effective_rate_limit" for i in (0, 2, 3)],
