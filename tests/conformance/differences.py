@@ -26,7 +26,6 @@ _ORDER_BY = "ORDER BY works here; the reference refuses it on a store in SQL."
 _PARSER = "Perdure's grammar has no subqueries, so that they are errors of syntax; both refuse them."
 _DATES = "The reference compares dates with a fraction of a second as texts, and misses equal ones."
 _BAD_PAGE = "The reference shows its client an error of its own for a page token that it can't read."
-_CHILD_ATTRIBUTES = "The reference lists an open child without search attributes with an empty set of them."
 _NO_RATE_LIMIT = "Perdure has no limit on the rate of tasks, so it tells of none."
 _NO_EMPTY_PAGE = "The reference follows a last page that is full with an empty one; Perdure's last page says so itself."
 _ONE_CLOCK = "The reference reads its clock twice, before and after it stores a failure; Perdure's interval is exact."
@@ -130,9 +129,6 @@ def _queries() -> Iterator[Accepted]:
     yield Accepted(pages, "calls[9].error.code", "UNKNOWN", "INVALID_ARGUMENT", _BAD_PAGE)
     again = "something went wrong, please retry (N)"
     yield Accepted(pages, "calls[9].error.message", again, "Invalid NextPageToken.", _BAD_PAGE)
-    for i in (3, 5):
-        path = f"calls[{i}].reply.executions[0].search_attributes"
-        yield Accepted("visibility/children_know_their_parent_and_root", path, {}, None, _CHILD_ATTRIBUTES)
 
 
 def _intervals() -> Iterator[Accepted]:
