@@ -16,6 +16,7 @@ from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
 from perdure.rpc.services import SERVICES
 from perdure.rpc.transport import Handler, Transport
+from perdure.rpc.workflow.activity_operations import ActivityOperations
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
 from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
@@ -32,6 +33,7 @@ from perdure.rpc.workflow.task_queues import TaskQueues
 from perdure.rpc.workflow.updates import UpdateHandlers
 from perdure.rpc.workflow.visibility import VisibilityHandlers
 from perdure.rpc.workflow.workers import WorkerHandlers
+from perdure.rpc.workflow.workflow_options import WorkflowOptions
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
 from perdure.runtime.queries import Queries
@@ -197,6 +199,8 @@ class Server:
             VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),
             workflow_tasks,
             ActivityTasks(runtime, polls),
+            ActivityOperations(runtime),
+            WorkflowOptions(runtime),
             NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
             UpdateHandlers(runtime, self._updates),

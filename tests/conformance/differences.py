@@ -38,6 +38,7 @@ _DEFAULT_MADE = "The reference makes its default namespace in another way than t
 _NOT_BUILT = "Not done yet: what does not work here is not claimed, since SDKs send what they see promised."
 _NO_SIZE_LIMIT = "Not done yet: a completion is bounded by the size of a message alone, so no other limit is told."
 _FORGOTTEN = "The reference remembers an update that was never accepted for as long as its cache has the closed run."
+_UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
 
@@ -57,7 +58,6 @@ _UNBUILT = (
     "standalone_activities",
     "standalone_activity_start_delay",
     "standalone_nexus_operation",
-    "workflow_pause",
     "workflow_update_callbacks",
 )
 _DESCRIBED = (
@@ -140,6 +140,23 @@ def _intervals() -> Iterator[Accepted]:
             yield Accepted(scenario, path, reference, perdure, _ONE_CLOCK)
     path = "calls[5].reply.pending_activities[0].current_retry_interval"
     yield Accepted("activity/schedule_to_close_timeout_between_attempts", path, "~1s", "0.3s", _ONE_CLOCK)
+    scenario = "activity_operations/paused_between_attempts"
+    path = "calls[5].reply.pending_activities[0].current_retry_interval"
+    yield Accepted(scenario, path, "~31s", "30s", _ONE_CLOCK)
+    path = "calls[6].reply.pending_activities[0].current_retry_interval"
+    yield Accepted("workflow_pause/activity_waits_for_its_next_attempt", path, "~2s", "1s", _ONE_CLOCK)
+    for where in ("calls[7].reply", "executions[0].describe.reply"):
+        path = f"{where}.pending_activities[0].current_retry_interval"
+        yield Accepted("workflow_pause/activity_waits_on_after_the_pause", path, "~31s", "30s", _ONE_CLOCK)
+
+
+def _overrides() -> Iterator[Accepted]:
+    info = "executions[0].describe.reply.workflow_execution_info"
+    build_ids = {"encoding": "json/plain", "type": "KeywordList", "data": '["unversioned"]'}
+    path = f"{info}.search_attributes.indexed_fields.BuildIds"
+    yield Accepted("workflow_options/versioning_override", path, None, build_ids, _UNVERSIONED)
+    path = f"{info}.versioning_info"
+    yield Accepted("workflow_options/versioning_override_is_unset", path, {}, None, _UNVERSIONED)
 
 
 _TASK = {"task_queue": {"name": "tq", "kind": "NORMAL"}, "start_to_close_timeout": "10s", "attempt": 1}
@@ -206,6 +223,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     *_intervals(),
     *_timer(),
     *_versions(),
+    *_overrides(),
     *_each(
         "describe_task_queue/queue_that_nobody_uses",
         [f"calls[{i}].reply.effective_rate_limit" for i in range(12)],

@@ -10,7 +10,16 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
 
 from perdure.config import Dynamic
-from perdure.engine.execution import Execution, Kind, UpdateState, decode_core, decode_item, encode
+from perdure.engine.execution import (
+    PAUSED,
+    Activity,
+    Execution,
+    Kind,
+    UpdateState,
+    decode_core,
+    decode_item,
+    encode,
+)
 from perdure.engine.rebuild import ITEMS_NOT_IN_EVENTS, NOT_IN_EVENTS, SETTLED_AFTER_CLOSE, Identity, rebuild
 
 if TYPE_CHECKING:
@@ -167,6 +176,17 @@ def _check_round_trip(execution: Execution) -> None:
         assert decode_item(kind, encode(item)) == item
 
 
+def _check_activity(activity: Activity) -> None:
+    if activity.paused_ns:
+        assert activity.due_ns is None and not activity.next_attempt_ns
+    else:
+        waits = activity.next_attempt_ns or activity.schedule_to_start_ns or activity.schedule_to_close_ns
+        assert activity.due_ns or not (activity.started_ns or waits)
+    kept = activity.started_ns or activity.next_attempt_ns or activity.paused_ns or activity.held
+    assert (activity.queue is None) == bool(kept)
+    assert not (activity.held and activity.started_ns)
+
+
 _SEEN_BY_TASK = frozenset({E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, E.EVENT_TYPE_WORKFLOW_TASK_STARTED})
 _WAKING = frozenset(
     {
@@ -188,7 +208,7 @@ def _check_wakes(execution: Execution, events: list[HistoryEvent]) -> None:
         return
     waiting = [key for key, update in execution.pending[Kind.UPDATE].items() if update.state < UpdateState.ACCEPTED]
     assert not waiting, f"no task for updates {waiting}"
-    if "first-task" in execution.pending[Kind.LIFETIME]:
+    if "first-task" in execution.pending[Kind.LIFETIME] or execution.core.status == PAUSED:
         return
     seen = execution.core.previous_started_event_id
     unseen = [event for event in events if event.event_id > seen and event.event_type in _WAKING]
@@ -210,10 +230,10 @@ def _check_deadlines(execution: Execution) -> None:
     for timer in execution.pending[Kind.TIMER].values():
         assert timer.due_ns
     for activity in execution.pending[Kind.ACTIVITY].values():
-        waits = activity.next_attempt_ns or activity.schedule_to_start_ns or activity.schedule_to_close_ns
-        assert activity.due_ns or not (activity.started_ns or waits)
-        assert (activity.queue is not None) == (not activity.started_ns and not activity.next_attempt_ns)
+        _check_activity(activity)
     for child in execution.pending[Kind.CHILD].values():
         assert (child.due_ns is None) == child.started
-    for kind in (Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.LIFETIME):
+    late = execution.core.status == PAUSED
+    assert all(item.due_ns or late for item in execution.pending[Kind.LIFETIME].values())
+    for kind in (Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL):
         assert all(item.due_ns for item in execution.pending[kind].values())

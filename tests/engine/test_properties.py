@@ -11,10 +11,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import Payload, RetryPolicy
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from tests.engine import driver as d
 from tests.engine.driver import Conversation
@@ -22,7 +24,8 @@ from tests.engine.driver import Conversation
 from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.apply import APPLIED
-from perdure.engine.execution import Kind
+from perdure.engine.execution import PAUSED, Kind
+from perdure.engine.machines.pause import Selection
 from perdure.errors import PerdureError
 
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
@@ -58,6 +61,16 @@ TIMEOUTS: list[dict[str, Any]] = [
     {"start_to_close": 10, "schedule_to_start": 5},
     {"start_to_close": 30, "heartbeat": 4},
     {"start_to_close": 30, "request_eager_execution": True},
+]
+OPTIONS = ActivityOptions(
+    schedule_to_close_timeout=d.duration(40), start_to_close_timeout=d.duration(20), retry_policy=RETRY
+)
+FIELDS = [
+    "scheduleToCloseTimeout",
+    "startToCloseTimeout",
+    "heartbeatTimeout",
+    "retryPolicy.maximumAttempts",
+    "priority",
 ]
 CLOSINGS = [
     d.complete_workflow(),
@@ -267,6 +280,31 @@ class Talk:
         else:
             self.tell(inputs.EnsureWorkflowTask())
 
+    # Operators.
+
+    def operate(self, a: int, b: int, wishes: list[Wish]) -> None:
+        which = Selection() if b == 9 else Selection(activity_id=self.activity_id(b))
+        made = [
+            inputs.PauseActivities(which, request_id=str(a)),
+            inputs.UnpauseActivities(which, reset_attempts=b % 2 == 0, reset_heartbeat=b % 3 == 0, jitter_ns=b * 10**8),
+            inputs.ResetActivities(which, b % 2 == 0, b % 3 == 0, b % 4 == 0, jitter_ns=b * 10**8),
+            inputs.UpdateActivityOptions(which, OPTIONS, [FIELDS[b % len(FIELDS)]]),
+            inputs.UpdateActivityOptions(which, None),
+        ]
+        self.tell(made[a % len(made)])
+
+    def pause(self, a: int, b: int, wishes: list[Wish]) -> None:
+        if a < 4:
+            self.tell(inputs.PauseWorkflow(reason="r" * a, request_id=str(b)))
+        else:
+            self.tell(inputs.UnpauseWorkflow())
+
+    def options(self, a: int, b: int, wishes: list[Wish]) -> None:
+        options = WorkflowExecutionOptions()
+        options.priority.priority_key = b
+        options.versioning_override.auto_upgrade = True
+        self.tell(inputs.UpdateWorkflowOptions(options, ["priority", "versioningOverride"][: a % 3]))
+
     # Time, other workflows, and what comes too early, too late, or never in a healthy system.
 
     def advance(self, a: int, b: int, wishes: list[Wish]) -> None:
@@ -312,6 +350,9 @@ STEPS: dict[str, Callable[[Talk, int, int, list[Wish]], None]] = {
     "update": Talk.update,
     "reject": Talk.reject,
     "client": Talk.client,
+    "operate": Talk.operate,
+    "pause": Talk.pause,
+    "options": Talk.options,
     "advance": Talk.advance,
     "child": Talk.child,
     "other": Talk.other,
@@ -349,6 +390,10 @@ def count(talk: Conversation) -> None:
     REACHED["suggested to continue as new"] += task is not None and task.suggest_continue_as_new
     activities = talk.execution.pending[Kind.ACTIVITY].values()
     REACHED["activity waits for its next attempt"] += any(a.next_attempt_ns for a in activities)
+    REACHED["activity is paused"] += any(a.paused_ns for a in activities)
+    REACHED["attempt of a paused activity"] += any(a.paused_ns and a.started_ns for a in activities)
+    REACHED["activity is held"] += any(a.held for a in activities)
+    REACHED["task under way in a paused workflow"] += bool(task and talk.execution.core.status == PAUSED)
     REACHED["closed with children owed"] += not talk.execution.running and bool(talk.execution.pending[Kind.CHILD])
     REACHED["closing is refused"] += talk.execution.core.close_attempted
     for _, data in talk.decision.history:
@@ -356,7 +401,11 @@ def count(talk: Conversation) -> None:
 
 
 WANTED = {
+    "activity is held",
+    "activity is paused",
     "activity waits for its next attempt",
+    "attempt of a paused activity",
+    "task under way in a paused workflow",
     "buffered events",
     "closed with children owed",
     "closing is refused",

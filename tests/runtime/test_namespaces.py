@@ -74,6 +74,7 @@ async def test_nothing_is_promised_that_does_not_work():
             "async_update",
             "worker_heartbeats",
             "reported_problems_search_attribute",
+            "workflow_pause",
             "poller_autoscaling",
         ]
         assert not info.supports_schedules
@@ -92,7 +93,13 @@ async def test_what_is_promised_follows_the_configuration():
     async with connected(Server(dynamic_config=dynamic)) as client:
         info = (await client.describe("default")).namespace_info
         promised = [field.name for field, _ in info.capabilities.ListFields()]
-        assert promised == ["sync_update", "async_update", "worker_poll_complete_on_shutdown", "poller_autoscaling"]
+        assert promised == [
+            "sync_update",
+            "async_update",
+            "workflow_pause",
+            "worker_poll_complete_on_shutdown",
+            "poller_autoscaling",
+        ]
         assert info.limits.blob_size_limit_error == 1000
 
 

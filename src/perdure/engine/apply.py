@@ -23,6 +23,7 @@ from temporalio.api.workflow.v1 import ResetPoints
 
 from perdure.engine import attributes
 from perdure.engine.execution import (
+    PAUSED,
     RUNNING,
     Activity,
     Child,
@@ -91,6 +92,8 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     core.has_priority = a.HasField("priority")
     if core.has_priority:
         core.priority = a.priority.SerializeToString(deterministic=True)
+    if a.HasField("versioning_override"):
+        core.versioning_override = a.versioning_override.SerializeToString(deterministic=True)
     if a.HasField("prev_auto_reset_points"):
         core.reset_points = a.prev_auto_reset_points.SerializeToString(deterministic=True)
     if event.HasField("user_metadata"):
@@ -313,6 +316,7 @@ def after_failure(state: State, cause: int) -> None:
 _NOT_THE_WORKERS_FAULT = (
     Cause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
     Cause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+    Cause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_PAUSE_REQUESTED_BEFORE_TASK_STARTED,
 )
 
 
@@ -342,7 +346,8 @@ def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
         priority=priority,
         input=a.input.SerializeToString(deterministic=True) if a.HasField("input") else b"",
         header=a.header.SerializeToString(deterministic=True) if a.HasField("header") else b"",
-        queue=activity_queue(state.core.namespace_id, a.task_queue.name),
+        queue=None if state.core.status == PAUSED else activity_queue(state.core.namespace_id, a.task_queue.name),
+        held=state.core.status == PAUSED,
         # Activities of one moment go out in the order of their commands.
         order=task_order(now + event.event_id, state.core.priority, priority),
     )
@@ -351,10 +356,15 @@ def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
 
 
 def activity_due_ns(activity: Activity) -> int | None:
-    """The first deadline of an activity as it is now: the end of its backoff, or the next of its timeouts."""
+    """The first deadline of an activity as it is now: the end of its backoff, or the next of its timeouts.
+
+    One that is paused has none; its timeouts are made up for when it is unpaused."""
+    if activity.paused_ns:
+        return None
+    deadlines = [due_ns for due_ns, _ in activity_timeouts(activity)]
     if activity.next_attempt_ns:
-        return activity.next_attempt_ns
-    return min((due_ns for due_ns, _ in activity_timeouts(activity)), default=None)
+        deadlines.append(activity.next_attempt_ns)
+    return min(deadlines, default=None)
 
 
 def activity_timeouts(activity: Activity) -> list[tuple[int, int]]:
@@ -494,6 +504,27 @@ def _properties_modified(state: State, event: HistoryEvent, a: Any) -> None:
 def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
     if a.attached_request_id:
         remember_request(state, a.attached_request_id, event)
+    if a.unset_versioning_override:
+        state.core.versioning_override = b""
+    elif a.HasField("versioning_override"):
+        state.core.versioning_override = a.versioning_override.SerializeToString(deterministic=True)
+    if a.HasField("priority"):
+        state.core.has_priority = True
+        state.core.priority = a.priority.SerializeToString(deterministic=True)
+
+
+def _paused(state: State, event: HistoryEvent, a: Any) -> None:
+    core = state.core
+    core.status = PAUSED
+    core.paused_ns = get_time(event.event_time)
+    core.paused_by, core.pause_reason, core.pause_request_id = a.identity, a.reason, a.request_id
+
+
+def _unpaused(state: State, event: HistoryEvent, a: Any) -> None:
+    core = state.core
+    core.status = RUNNING
+    core.paused_ns = 0
+    core.paused_by = core.pause_reason = core.pause_request_id = ""
 
 
 def _update_admitted(state: State, event: HistoryEvent, a: Any) -> None:
@@ -572,6 +603,8 @@ _BY_NAME: dict[str, _Handler] = {
     "WORKFLOW_EXECUTION_UPDATE_ADMITTED": _update_admitted,
     "WORKFLOW_EXECUTION_UPDATE_ACCEPTED": _update_accepted,
     "WORKFLOW_EXECUTION_UPDATE_COMPLETED": _update_completed,
+    "WORKFLOW_EXECUTION_PAUSED": _paused,
+    "WORKFLOW_EXECUTION_UNPAUSED": _unpaused,
 }
 
 _HANDLERS: dict[int, tuple[str, _Handler]] = {

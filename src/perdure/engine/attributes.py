@@ -13,6 +13,8 @@ from perdure.engine.execution import Core
 
 BUILD_IDS = "BuildIds"
 BINARY_CHECKSUMS = "BinaryChecksums"
+PAUSE_INFO = "TemporalPauseInfo"
+VERSIONING_BEHAVIOR = "TemporalWorkflowVersioningBehavior"
 REPORTED_PROBLEMS = "TemporalReportedProblems"
 _UNVERSIONED = "unversioned"
 
@@ -20,6 +22,10 @@ _UNVERSIONED = "unversioned"
 def shown(core: Core) -> SearchAttributes:
     """All search attributes of a run, as clients and listings see them."""
     fields = SearchAttributes.FromString(core.search_attributes)
+    if core.pause_info:
+        fields.indexed_fields[PAUSE_INFO].CopyFrom(_keywords(core.pause_info))
+    if core.versioning_override:
+        fields.indexed_fields[VERSIONING_BEHAVIOR].CopyFrom(_keyword("AutoUpgrade"))
     if core.reported_problems:
         fields.indexed_fields[REPORTED_PROBLEMS].CopyFrom(_keywords(core.reported_problems))
     return fields
@@ -63,6 +69,11 @@ def _values(fields: SearchAttributes, name: str) -> list[str]:
 def _with(fields: SearchAttributes, name: str, values: Sequence[str]) -> bytes:
     fields.indexed_fields[name].CopyFrom(_keywords(values))
     return fields.SerializeToString(deterministic=True)
+
+
+def _keyword(value: str) -> Payload:
+    data = json.dumps(value, ensure_ascii=False).encode()
+    return Payload(metadata={"encoding": b"json/plain", "type": b"Keyword"}, data=data)
 
 
 def _keywords(values: Sequence[str]) -> Payload:

@@ -28,7 +28,7 @@ from perdure.engine.machines import activity, child, close, external, timer, upd
 from perdure.engine.messages import copy_present
 from perdure.engine.times import NS, get_duration
 from perdure.engine.transition import Namespace, Transition
-from perdure.errors import InvalidArgument, NotFound
+from perdure.errors import FailedPrecondition, InvalidArgument, NotFound
 
 INLINE_REQUEST_ID = "request-from-RespondWorkflowTaskCompleted"
 
@@ -76,7 +76,7 @@ def complete(
         update.task_failed(t)
         _fail(t, bad, request)
         t.error = InvalidArgument(bad.message)
-        return t, Completed(task_created=t.running)
+        return t, Completed(task_created=t.running and not t.paused)
 
 
 def _keep_failing(t: Transition, bad: BadCommand) -> tuple[Transition, Completed]:
@@ -89,6 +89,8 @@ def _keep_failing(t: Transition, bad: BadCommand) -> tuple[Transition, Completed
 
 
 def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> Completed:
+    if t.paused and request.force_create_new_workflow_task:
+        raise FailedPrecondition("Workflow is paused and force create new workflow task is not allowed.")
     heartbeat = request.force_create_new_workflow_task and not request.commands and not request.messages
     if heartbeat and _too_many_heartbeats(t, task):
         workflow_task.heartbeat_timed_out(t)
@@ -114,7 +116,7 @@ def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCom
     eager = [_start_eagerly(batch, event_id) for event_id in batch.eager if t.running]
     result = Completed(eager_activities=eager, discarded=discarded)
     wanted = request.force_create_new_workflow_task or batch.context.has_buffered_events or batch.canceled_unstarted
-    if t.running and wanted:
+    if t.running and not t.paused and wanted:
         original_ns = task.original_scheduled_ns if heartbeat else 0
         workflow_task.schedule(t, original_scheduled_ns=original_ns)
     elif t.running and update.outgoing(t):
@@ -242,7 +244,7 @@ def _fail(t: Transition, bad: BadCommand, request: RespondWorkflowTaskCompletedR
         t.flush_buffer()
         workflow.terminate(t, reason=bad.message, identity=workflow_task.HISTORY_SERVICE)
         return
-    workflow_task.schedule(t)
+    workflow_task.ensure(t)
 
 
 def _handle(batch: _Batch, command: Command) -> None:
@@ -257,7 +259,7 @@ def _handle(batch: _Batch, command: Command) -> None:
 
 
 def _schedule_activity(b: _Batch, a: Any) -> None:
-    eager = a.request_eager_execution and b.t.env.config.enable_activity_eager_execution
+    eager = a.request_eager_execution and b.t.env.config.enable_activity_eager_execution and not b.t.paused
     event_id = activity.schedule(b.t, b.completed_event_id, a, eager=eager)
     b.context.pending_activities += 1
     if eager:

@@ -14,7 +14,7 @@ from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from perdure.engine import commands, entity, inputs, limits
 from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
-from perdure.engine.machines import activity, child, close, external, timer, update, workflow, workflow_task
+from perdure.engine.machines import activity, child, close, external, pause, timer, update, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, State, Transition
 from perdure.errors import InvalidArgument, NotFound
 
@@ -110,7 +110,7 @@ def _leave_sticky_queue(t: Transition, i: inputs.LeaveStickyQueue) -> None:
 
 
 def _start_activity(t: Transition, i: inputs.StartActivity) -> Any:
-    if not activity.startable(t, i.scheduled_event_id):
+    if not activity.startable(t, i.scheduled_event_id, i.queue):
         raise NotFound(activity.NOT_FOUND)
     return activity.start(t, i.scheduled_event_id, request_id=i.request_id, identity=i.identity)
 
@@ -143,6 +143,45 @@ def _heartbeat(t: Transition, i: inputs.HeartbeatActivity) -> Any:
     return activity.heartbeat(t, found, i.details)
 
 
+def _pause_activities(t: Transition, i: inputs.PauseActivities) -> None:
+    pause.pause_activities(t, i.which, identity=i.identity, reason=i.reason, request_id=i.request_id)
+
+
+def _unpause_activities(t: Transition, i: inputs.UnpauseActivities) -> None:
+    pause.unpause_activities(
+        t, i.which, reset_attempts=i.reset_attempts, reset_heartbeat=i.reset_heartbeat, jitter_ns=i.jitter_ns
+    )
+
+
+def _reset_activities(t: Transition, i: inputs.ResetActivities) -> None:
+    pause.reset_activities(
+        t,
+        i.which,
+        reset_heartbeat=i.reset_heartbeat,
+        keep_paused=i.keep_paused,
+        restore_options=i.restore_options,
+        jitter_ns=i.jitter_ns,
+    )
+
+
+def _update_activity_options(t: Transition, i: inputs.UpdateActivityOptions) -> Any:
+    if i.options is None:
+        return pause.restore_options(t, i.which)
+    return pause.update_options(t, i.which, i.options, i.fields)
+
+
+def _pause_workflow(t: Transition, i: inputs.PauseWorkflow) -> None:
+    pause.pause_workflow(t, identity=i.identity, reason=i.reason, request_id=i.request_id)
+
+
+def _unpause_workflow(t: Transition, i: inputs.UnpauseWorkflow) -> None:
+    pause.unpause_workflow(t, identity=i.identity, reason=i.reason, request_id=i.request_id)
+
+
+def _update_workflow_options(t: Transition, i: inputs.UpdateWorkflowOptions) -> Any:
+    return workflow.update_options(t, i.options, i.fields, i.identity)
+
+
 def _deadline(t: Transition, i: inputs.Deadline) -> None:
     """Refused if all of the deadlines have moved or gone meanwhile. Events of one moment are told with one task."""
     if not [key for key in i.keys if t.running and _fire(t, i.kind, key)]:
@@ -165,7 +204,7 @@ def _fire(t: Transition, kind: Kind, key: Key) -> bool:
 
 def _lifetime(t: Transition, what: str) -> bool:
     item = t.items(Kind.LIFETIME).get(what)
-    if item is None or item.due_ns > t.now_ns:
+    if item is None or item.due_ns is None or item.due_ns > t.now_ns:
         return False
     if what == "first-task":
         workflow.first_task(t)
@@ -264,6 +303,13 @@ _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.FailActivity: _fail_activity,
     inputs.CancelActivity: _cancel_activity,
     inputs.HeartbeatActivity: _heartbeat,
+    inputs.PauseActivities: _pause_activities,
+    inputs.UnpauseActivities: _unpause_activities,
+    inputs.ResetActivities: _reset_activities,
+    inputs.UpdateActivityOptions: _update_activity_options,
+    inputs.PauseWorkflow: _pause_workflow,
+    inputs.UnpauseWorkflow: _unpause_workflow,
+    inputs.UpdateWorkflowOptions: _update_workflow_options,
     inputs.Deadline: _deadline,
     inputs.SignalWorkflow: _signal,
     inputs.CancelWorkflow: _cancel,

@@ -91,7 +91,12 @@ class WorkflowTask(Item, kw_only=True):
 
 
 class Activity(Item, kw_only=True):
-    """An activity that has not closed. `scheduled_event_id` is its key; attempts count from 1."""
+    """An activity that has not closed. `scheduled_event_id` is its key; attempts count from 1.
+
+    `paused_ns` is 0 unless it is paused. `held`: it waits, unstarted, until its workflow is unpaused. `reset`: somebody
+    reset it while an attempt ran; with `reset_heartbeat` the next attempt gets no details. `original_options`, a
+    serialized `ActivityOptions`, is kept once they have been changed.
+    """
 
     scheduled_event_id: int
     activity_id: str
@@ -124,6 +129,14 @@ class Activity(Item, kw_only=True):
     header: bytes = b""
     eager: bool = False
     stamp: int = 0
+    paused_ns: int = 0
+    paused_by: str = ""
+    pause_reason: str = ""
+    pause_request_id: str = ""
+    held: bool = False
+    reset: bool = False
+    reset_heartbeat: bool = False
+    original_options: bytes = b""
 
 
 class Timer(Item, kw_only=True):
@@ -324,6 +337,13 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     has_run_timeout: bool = False
     has_execution_timeout: bool = False
     has_priority: bool = False
+    paused_ns: int = 0
+    paused_by: str = ""
+    pause_reason: str = ""
+    pause_request_id: str = ""
+    pause_info: list[str] = []
+    """The values of TemporalPauseInfo: what of this run is paused."""
+    versioning_override: bytes = b""
 
     @property
     def kinds(self) -> Iterable[Kind]:
@@ -343,6 +363,9 @@ _core_decoder = msgspec.msgpack.Decoder(Core)
 
 RUNNING = 1
 """`WORKFLOW_EXECUTION_STATUS_RUNNING`."""
+PAUSED = 8
+"""`WORKFLOW_EXECUTION_STATUS_PAUSED`: open, but it gets no workflow tasks."""
+OPEN = (RUNNING, PAUSED)
 
 
 class Execution:
@@ -359,7 +382,7 @@ class Execution:
 
     @property
     def running(self) -> bool:
-        return self.core.status == RUNNING
+        return self.core.status in OPEN
 
     @property
     def pending_workflow_task(self) -> WorkflowTask | None:

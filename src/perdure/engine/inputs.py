@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import Link, Payloads, WorkerVersionStamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.update.v1 import Request
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, StartWorkflowExecutionRequest
 
 from perdure.engine.execution import Key, Kind
+from perdure.engine.machines.pause import Selection
 from perdure.engine.machines.workflow import Cancel, Signal
 
 
@@ -67,9 +70,12 @@ class FailWorkflowTask(Input):
 
 @dataclass(slots=True)
 class StartActivity(Input):
+    """`queue`: the one it was polled from; refused if the activity has moved to another."""
+
     scheduled_event_id: int
     request_id: str
     identity: str
+    queue: str = ""
 
 
 @dataclass(slots=True)
@@ -112,6 +118,63 @@ class CancelActivity(_ActivityInput):
 @dataclass(slots=True)
 class HeartbeatActivity(_ActivityInput):
     details: Payloads | None
+
+
+@dataclass(slots=True)
+class PauseActivities(Input):
+    which: Selection
+    identity: str = ""
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class UnpauseActivities(Input):
+    which: Selection
+    reset_attempts: bool = False
+    reset_heartbeat: bool = False
+    jitter_ns: int = 0
+
+
+@dataclass(slots=True)
+class ResetActivities(Input):
+    which: Selection
+    reset_heartbeat: bool = False
+    keep_paused: bool = False
+    restore_options: bool = False
+    jitter_ns: int = 0
+
+
+@dataclass(slots=True)
+class UpdateActivityOptions(Input):
+    """`fields` name what of `options` counts, in camel case; without `options`, the original ones are restored."""
+
+    which: Selection
+    options: ActivityOptions | None
+    fields: Collection[str] | None = ()
+
+
+@dataclass(slots=True)
+class PauseWorkflow(Input):
+    identity: str = ""
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class UnpauseWorkflow(Input):
+    identity: str = ""
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class UpdateWorkflowOptions(Input):
+    """`fields` name what of `options` counts, in camel case."""
+
+    options: WorkflowExecutionOptions
+    fields: Collection[str]
+    identity: str = ""
 
 
 @dataclass(slots=True)

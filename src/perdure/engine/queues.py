@@ -42,7 +42,7 @@ def task_order(now_ns: int, *priorities: bytes) -> int:
 
 def level(order: int) -> int:
     """The priority of a task, 1 to `LEVELS`, by its order."""
-    return DEFAULT_LEVEL + order // _SPAN_NS
+    return min(max(DEFAULT_LEVEL + order // _SPAN_NS, 1), LEVELS)
 
 
 def ready_ns(order: int) -> int:

@@ -49,6 +49,8 @@ _COUNTS = "counts transitions, of which many leave no event"
 _ATTEMPTS = "attempts of activities leave no events"
 _DELIVERY = "whether a task is in a queue or with a worker is not in history until it closes"
 _REQUEST = "request ids of clients are not part of history"
+_PAUSES = "activities are paused, unpaused and reset without an event"
+_OPTIONS = "options of activities are changed without an event"
 _AFTER_CLOSE = "what a closed run still owes is settled without an event"
 
 NOT_IN_EVENTS: dict[str, dict[str, str]] = {
@@ -68,6 +70,7 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "history_size_bytes": _BATCHES,
         "last_first_event_id": _BATCHES,
         "state_transition_count": _COUNTS,
+        "pause_info": _PAUSES,
     },
     "Update": {
         "state": "that a worker has been told of an update leaves no event",
@@ -77,6 +80,7 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "queue": _STICKY,
         "original_scheduled_ns": "heartbeats carry it over from task to task",
     },
+    "Lifetime": {"due_ns": "a first task that comes due in a paused run waits on"},
     "Activity": {
         "due_ns": _ATTEMPTS,
         "queue": _DELIVERY,
@@ -92,6 +96,22 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "last_attempt_complete_ns": _ATTEMPTS,
         "next_attempt_ns": _ATTEMPTS,
         "current_retry_interval_ns": _ATTEMPTS,
+        "stamp": _PAUSES,
+        "paused_ns": _PAUSES,
+        "paused_by": _PAUSES,
+        "pause_reason": _PAUSES,
+        "pause_request_id": _PAUSES,
+        "held": _DELIVERY,
+        "reset": _PAUSES,
+        "reset_heartbeat": _PAUSES,
+        "original_options": _OPTIONS,
+        "task_queue": _OPTIONS,
+        "schedule_to_close_ns": _OPTIONS,
+        "schedule_to_start_ns": _OPTIONS,
+        "start_to_close_ns": _OPTIONS,
+        "heartbeat_ns": _OPTIONS,
+        "retry_policy": _OPTIONS,
+        "priority": _OPTIONS,
     },
 }
 """Type of state -> field -> why its value can't be had from events."""

@@ -45,11 +45,13 @@ def activity_retry(
     now_ns: int,
     expiration_ns: int = 0,
     cancel_requested: bool = False,
+    paused: bool = False,
 ) -> Retry:
     """What follows when an attempt of an activity fails.
 
     `expiration_ns`: when its schedule-to-close timeout ends, 0 for never. A delay that the worker asked for counts
     whatever the policy's maximum is. A schedule-to-start or schedule-to-close timeout ends all attempts: TIMEOUT.
+    `paused`: the next attempt waits for somebody to unpause it, however many there were and however late it gets.
     """
     if policy is None:
         return RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET, None
@@ -59,6 +61,8 @@ def activity_retry(
         return RetryState.RETRY_STATE_TIMEOUT, None
     if not is_retryable(failure, policy.non_retryable_error_types):
         return RetryState.RETRY_STATE_NON_RETRYABLE_FAILURE, None
+    if paused:
+        return RetryState.RETRY_STATE_IN_PROGRESS, 0
     delay_ns = requested_delay_ns(failure)
     maximum_ns = duration_ns(policy.maximum_interval) if delay_ns is None else delay_ns
     return _next_interval(policy, delay_ns, maximum_ns, attempt, now_ns, expiration_ns)

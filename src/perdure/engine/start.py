@@ -7,7 +7,7 @@ from enum import Enum, auto
 from temporalio.api.enums.v1 import WorkflowExecutionStatus, WorkflowIdConflictPolicy, WorkflowIdReusePolicy
 
 from perdure.config import Dynamic
-from perdure.engine.execution import RUNNING, Core
+from perdure.engine.execution import OPEN, Core
 from perdure.engine.times import NS
 from perdure.errors import Internal, WorkflowExecutionAlreadyStarted, workflow_busy
 
@@ -38,7 +38,7 @@ def resolve(current: Core | None, reuse_policy: int, conflict_policy: int, now_n
     if reuse_policy == Reuse.WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING:
         reuse_policy = Reuse.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
         conflict_policy = Conflict.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
-    if current.status == RUNNING:
+    if current.status in OPEN:
         return _resolve_open(current, conflict_policy, now_ns, config)
     return _resolve_closed(current, reuse_policy, now_ns, config)
 

@@ -29,7 +29,8 @@ from perdure.engine.apply import apply
 from perdure.engine.decision import Decision as Decision
 from perdure.engine.decision import UpdateResult as UpdateResult
 from perdure.engine.execution import (
-    RUNNING,
+    OPEN,
+    PAUSED,
     BufferedEvent,
     Core,
     Execution,
@@ -163,7 +164,11 @@ class State:
 
     @property
     def running(self) -> bool:
-        return self.core.status == RUNNING
+        return self.core.status in OPEN
+
+    @property
+    def paused(self) -> bool:
+        return self.core.status == PAUSED
 
     @property
     def workflow_task(self) -> WorkflowTask | None:

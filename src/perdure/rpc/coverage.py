@@ -38,6 +38,11 @@ def _empty(feature: str, names: str) -> dict[str, Coverage]:
     return {name: Coverage(feature, "empty", note) for name in names.split()}
 
 
+def _of_workflows(names: str) -> dict[str, Coverage]:
+    note = "Activities of workflows only; standalone ones are refused as the real server does by default."
+    return {name: Coverage("activity operations", note=note) for name in names.split()}
+
+
 def _refused(feature: str, names: str, refusal: str) -> dict[str, Coverage]:
     note = f"Refused as the real server does: “{refusal}”"
     return {name: Coverage(feature, "unimplemented", note, refusal) for name in names.split()}
@@ -81,7 +86,10 @@ TABLE: dict[str, Coverage] = {
     **_all("search attributes", "RemoveSearchAttributes ListSearchAttributes GetSearchAttributes"),
     **_all("workflow updates", "UpdateWorkflowExecution PollWorkflowExecutionUpdate ExecuteMultiOperation"),
     **_all("workflow resets", "ResetWorkflowExecution"),
-    **_all("workflow options", "UpdateWorkflowExecutionOptions PauseWorkflowExecution UnpauseWorkflowExecution"),
+    "UpdateWorkflowExecutionOptions": Coverage(
+        "workflow options", "partial", "No worker has a version here, so an override can only be to upgrade by itself."
+    ),
+    **_all("workflow options", "PauseWorkflowExecution UnpauseWorkflowExecution"),
     **_all("skipping clocks", "PollWorkflowExecutionTimeSkipping"),
     **_all("schedules", "CreateSchedule DescribeSchedule UpdateSchedule PatchSchedule DeleteSchedule"),
     **_all("schedules", "ListScheduleMatchingTimes"),
@@ -115,8 +123,9 @@ TABLE: dict[str, Coverage] = {
     **_empty("Nexus operations", "ListNexusEndpoints"),
     **_all("standalone activities", "StartActivityExecution DescribeActivityExecution PollActivityExecution"),
     **_all("standalone activities", "RequestCancelActivityExecution TerminateActivityExecution"),
-    **_all("standalone activities", "DeleteActivityExecution PauseActivityExecution UnpauseActivityExecution"),
-    **_all("standalone activities", "ResetActivityExecution UpdateActivityExecutionOptions"),
+    **_all("standalone activities", "DeleteActivityExecution"),
+    **_of_workflows("PauseActivityExecution UnpauseActivityExecution ResetActivityExecution"),
+    **_of_workflows("UpdateActivityExecutionOptions"),
     **_empty("standalone activities", "ListActivityExecutions CountActivityExecutions"),
     **_all("standalone Nexus operations", "StartNexusOperationExecution DescribeNexusOperationExecution"),
     **_all("standalone Nexus operations", "PollNexusOperationExecution RequestCancelNexusOperationExecution"),

@@ -15,29 +15,6 @@ FILES = {
 """How many tests of each file pass on the real server. A test is counted once for each set of parameters."""
 
 WAITING: dict[str, dict[str, dict[str, int]]] = {
-    "workflow updates": {
-        "tests/worker/test_workflow.py": {
-            "test_async_loop_ordering": 1,
-            "test_unfinished_handler_on_workflow_termination[…update-]": 24,
-            "test_update_completion_is_honored_when_after_workflow_return_1": 1,
-            "test_update_completion_is_honored_when_after_workflow_return_2": 1,
-            "test_update_handler_can_use_lock_to_serialize_handler_executions": 1,
-            "test_update_handler_can_use_semaphore_to_control_handler_execution_concurrency": 1,
-            "test_update_handler_lock_acquisition_respects_timeout": 1,
-            "test_update_handler_semaphore_acquisition_respects_timeout": 1,
-            "test_update_in_first_wft_sees_workflow_init": 3,
-            "test_workflow_current_update": 1,
-            "test_workflow_logging": 2,
-            "test_workflow_update_before_worker_start": 1,
-            "test_workflow_update_handlers_happy": 1,
-            "test_workflow_update_handlers_unhappy": 1,
-            "test_workflow_update_respects_first_execution_run_id": 1,
-            "test_workflow_update_separate_handle": 1,
-            "test_workflow_update_task_fails": 1,
-            "test_workflow_update_timeout_or_cancel": 1,
-            "test_workflow_with_codec": 1,
-        },
-    },
     "schedules": {
         "tests/test_client.py": {
             "test_schedule_backfill": 1,
@@ -61,14 +38,6 @@ WAITING: dict[str, dict[str, dict[str, int]]] = {
             "test_worker_with_worker_deployment_config": 1,
             "test_workflows_can_use_default_versioning_behavior": 1,
             "test_workflows_can_use_versioning_override": 1,
-        },
-    },
-    "activity operations": {
-        "tests/worker/test_activity.py": {"test_activity_reset_catch": 1, "test_activity_reset_history": 1},
-        "tests/worker/test_workflow.py": {
-            "test_activity_pause_cancellation_details": 1,
-            "test_activity_pause_unpause": 1,
-            "test_external_activity_cancellation_details": 1,
         },
     },
     "workflow resets": {"tests/worker/test_workflow.py": {"test_random_seed_functionality": 1}},

@@ -186,9 +186,9 @@ def check_sequence(commands: Iterable[Command]) -> None:
 # Helpers of the checks.
 
 
-def too_long(value: str, ctx: CommandContext) -> str:
+def too_long(value: str, config: Dynamic) -> str:
     """Empty when an id is short enough, else its length and the limit, for the message."""
-    length, limit = byte_length(value), ctx.config.max_id_length
+    length, limit = byte_length(value), config.max_id_length
     return f"Length={length} Limit={limit}" if length > limit else ""
 
 
@@ -231,24 +231,7 @@ _BAD_ACTIVITY = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SCHEDULE_ACTIVITY_ATTRIBUTE
 def check_schedule_activity_task(attributes: ScheduleActivityTaskCommandAttributes, ctx: CommandContext) -> None:
     """Fills in the task queue's kind, all four timeouts and the retry policy."""
     config = ctx.config
-    queue = attributes.task_queue if attributes.HasField("task_queue") else None
-    values.check_user_task_queue(queue, config, parent=ctx.task_queue)
-    if not attributes.activity_id:
-        raise InvalidArgument("activityId is not set")
-    if not attributes.activity_type.name:
-        raise InvalidArgument("activityType is not set")
-    attributes.retry_policy.SetInParent()
-    values.fill_retry_policy(attributes.retry_policy, config.default_activity_retry_policy)
-    values.check_retry_policy(attributes.retry_policy)
-    if size := too_long(attributes.activity_id, ctx):
-        raise InvalidArgument(f"activityId exceeds length limit. {size}")
-    if size := too_long(attributes.activity_type.name, ctx):
-        raise InvalidArgument(f"activityType exceeds length limit. {size}")
-    try:
-        values.check_priority(attributes.priority)
-    except InvalidArgument as error:
-        raise InvalidArgument(f"invalid priorities: {error.message}") from error
-    _fill_activity_timeouts(attributes, ctx.run_timeout_ns)
+    check_activity(attributes, config, ctx.task_queue, ctx.run_timeout_ns)
     if attributes.use_workflow_build_id and attributes.task_queue.name != ctx.task_queue:
         raise InvalidArgument("Activity with UseCompatibleVersion cannot run on different task queue.")
     too_large = "ScheduleActivityTaskCommandAttributes.Input exceeds size limit."
@@ -259,6 +242,32 @@ def check_schedule_activity_task(attributes: ScheduleActivityTaskCommandAttribut
         "pending activities",
         Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_ACTIVITIES_LIMIT_EXCEEDED,
     )
+
+
+def check_activity(
+    attributes: ScheduleActivityTaskCommandAttributes, config: Dynamic, parent_queue: str, run_ns: int
+) -> None:
+    """What an activity's own attributes must be like; fills in as the check of the command does.
+
+    `parent_queue`: the workflow's task queue. `run_ns`: its run timeout, 0 for none."""
+    queue = attributes.task_queue if attributes.HasField("task_queue") else None
+    values.check_user_task_queue(queue, config, parent=parent_queue)
+    if not attributes.activity_id:
+        raise InvalidArgument("activityId is not set")
+    if not attributes.activity_type.name:
+        raise InvalidArgument("activityType is not set")
+    attributes.retry_policy.SetInParent()
+    values.fill_retry_policy(attributes.retry_policy, config.default_activity_retry_policy)
+    values.check_retry_policy(attributes.retry_policy)
+    if size := too_long(attributes.activity_id, config):
+        raise InvalidArgument(f"activityId exceeds length limit. {size}")
+    if size := too_long(attributes.activity_type.name, config):
+        raise InvalidArgument(f"activityType exceeds length limit. {size}")
+    try:
+        values.check_priority(attributes.priority)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"invalid priorities: {error.message}") from error
+    _fill_activity_timeouts(attributes, run_ns)
 
 
 def _fill_activity_timeouts(attributes: ScheduleActivityTaskCommandAttributes, run_ns: int) -> None:
@@ -325,7 +334,7 @@ def check_cancel_timer(attributes: CancelTimerCommandAttributes, ctx: CommandCon
 def _check_timer_id(timer: str, command: str, ctx: CommandContext) -> None:
     if not timer:
         raise InvalidArgument(f"TimerId is not set on {command}.")
-    if size := too_long(timer, ctx):
+    if size := too_long(timer, ctx.config):
         raise InvalidArgument(f"TimerId on {command} exceeds length limit. TimerId={timer} {size}")
 
 
@@ -341,7 +350,7 @@ def check_record_marker(attributes: RecordMarkerCommandAttributes, ctx: CommandC
     name = attributes.marker_name
     if not name:
         raise InvalidArgument("MarkerName is not set on RecordMarkerCommand.")
-    if size := too_long(name, ctx):
+    if size := too_long(name, ctx.config):
         raise InvalidArgument(f"MarkerName on RecordMarkerCommand exceeds length limit. MarkerName={name} {size}")
     too_large = "RecordMarkerCommandAttributes.Details exceeds size limit."
     check_size(values.size_of_map(attributes.details), ctx, _BAD_MARKER, too_large)

@@ -83,7 +83,7 @@ def check_continue_as_new_workflow_execution(
         attributes.workflow_type.name = ctx.workflow_type
     kind = attributes.workflow_type.name
     on = "ContinueAsNewWorkflowExecutionCommand"
-    if size := too_long(kind, ctx):
+    if size := too_long(kind, ctx.config):
         raise InvalidArgument(f"WorkflowType on {on} exceeds length limit. WorkflowType={kind} {size}")
     queue = attributes.task_queue
     try:
@@ -166,11 +166,11 @@ def _check_child_names(attributes: StartChildWorkflowExecutionCommandAttributes,
             f"Required field WorkflowType is not set on {on}. WorkflowId={child} Namespace={namespace}"
         )
     exceeds = f"on {on} exceeds length limit. WorkflowId={child}"
-    if size := too_long(namespace, ctx):
+    if size := too_long(namespace, ctx.config):
         raise InvalidArgument(f"Namespace {exceeds} WorkflowType={kind} Namespace={namespace} {size}")
-    if size := too_long(child, ctx):
+    if size := too_long(child, ctx.config):
         raise InvalidArgument(f"WorkflowId {exceeds} {size} WorkflowType={kind} Namespace={namespace}")
-    if size := too_long(kind, ctx):
+    if size := too_long(kind, ctx.config):
         raise InvalidArgument(f"WorkflowType {exceeds} WorkflowType={kind} {size} Namespace={namespace}")
 
 
@@ -233,9 +233,9 @@ def check_signal_external_workflow_execution(
     if not workflow:
         raise InvalidArgument(f"WorkflowId is not set on {on}. Namespace={namespace} RunId={run} SignalName={name}")
     exceeds, rest = f"on {on} exceeds length limit. WorkflowId={workflow}", f"RunId={run} SignalName={name}"
-    if size := too_long(namespace, ctx):
+    if size := too_long(namespace, ctx.config):
         raise InvalidArgument(f"Namespace {exceeds} Namespace={namespace} {size} {rest}")
-    if size := too_long(workflow, ctx):
+    if size := too_long(workflow, ctx.config):
         raise InvalidArgument(f"WorkflowId {exceeds} {size} Namespace={namespace} {rest}")
     where = f"WorkflowId={workflow} Namespace={namespace}"
     if run and not values.is_uuid(run):
@@ -265,9 +265,9 @@ def check_request_cancel_external_workflow_execution(
     if not workflow:
         raise InvalidArgument(f"WorkflowId is not set on {on}. Namespace={namespace} RunId={run}")
     exceeds = f"on {on} exceeds length limit. WorkflowId={workflow}"
-    if size := too_long(namespace, ctx):
+    if size := too_long(namespace, ctx.config):
         raise InvalidArgument(f"Namespace {exceeds} RunId={run} Namespace={namespace} {size}")
-    if size := too_long(workflow, ctx):
+    if size := too_long(workflow, ctx.config):
         raise InvalidArgument(f"WorkflowId {exceeds} {size} RunId={run} Namespace={namespace}")
     where = f"WorkflowId={workflow} RunId={run} Namespace={namespace}"
     if run and not values.is_uuid(run):

@@ -21,7 +21,7 @@ from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import json_payloads
-from perdure.engine.queues import activity_queue, task_order
+from perdure.engine.queues import activity_queue
 from perdure.engine.retry import activity_retry, shortened
 from perdure.engine.transition import Transition, illegal
 from perdure.errors import InvalidArgument, NotFound
@@ -100,14 +100,28 @@ def release(t: Transition, activity: Activity) -> None:
     activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
     activity.started_ns = 0
     activity.request_id = ""
-    activity.queue = activity_queue(t.core.namespace_id, activity.task_queue)
+    waits = activity.paused_ns or t.paused
+    activity.held = t.paused
+    activity.queue = None if waits else activity_queue(t.core.namespace_id, activity.task_queue)
     activity.due_ns = activity_due_ns(activity)
 
 
-def startable(t: Transition, scheduled_event_id: int) -> bool:
-    """Whether a task that was queued is still there to be started."""
+def startable(t: Transition, scheduled_event_id: int, queue: str) -> bool:
+    """Whether a task that was queued is still there to be started, in that queue if one is named."""
     activity = t.items(Kind.ACTIVITY).get(scheduled_event_id)
-    return t.running and activity is not None and activity.queue is not None
+    return t.running and activity is not None and activity.queue is not None and queue in ("", activity.queue)
+
+
+def wait_until(t: Transition, activity: Activity, time_ns: int) -> None:
+    """The next attempt of an unstarted activity may begin at `time_ns`; if it is paused, not even then."""
+    activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
+    activity.scheduled_ns = time_ns
+    activity.order = task_order(time_ns, t.core.priority, activity.priority)
+    activity.held = False
+    activity.next_attempt_ns = time_ns if time_ns > t.now_ns and not activity.paused_ns else 0
+    waits = activity.next_attempt_ns or activity.paused_ns
+    activity.queue = None if waits else activity_queue(t.core.namespace_id, activity.task_queue)
+    activity.due_ns = activity_due_ns(activity)
 
 
 def find(
@@ -232,11 +246,8 @@ def deadline(t: Transition, scheduled_event_id: int) -> bool:
     if activity is None or activity.due_ns is None or activity.due_ns > t.now_ns:
         return False
     activity = t.items(Kind.ACTIVITY).edit(scheduled_event_id)
-    if activity.next_attempt_ns:
-        activity.order = task_order(activity.next_attempt_ns, t.core.priority, activity.priority)
-        activity.next_attempt_ns = 0
-        activity.queue = activity_queue(t.core.namespace_id, activity.task_queue)
-        activity.due_ns = activity_due_ns(activity)
+    if activity.next_attempt_ns and activity.next_attempt_ns <= t.now_ns:
+        wait_until(t, activity, activity.next_attempt_ns)
         return True
     _time_out(t, activity, _expired(activity))
     return True
@@ -280,6 +291,7 @@ def _retry(t: Transition, activity: Activity, failure: Failure | None) -> RetryS
         now_ns=t.now_ns,
         expiration_ns=activity.retry_expiration_ns,
         cancel_requested=activity.cancel_requested,
+        paused=activity.paused_ns > 0,
     )
     if interval_ns is None:
         return RetryState.ValueType(retry_state)
@@ -287,6 +299,13 @@ def _retry(t: Transition, activity: Activity, failure: Failure | None) -> RetryS
     activity.started_ns = 0
     activity.request_id = ""
     activity.last_failure = _truncate(t, failure).SerializeToString() if failure is not None else b""
+    if activity.paused_ns:
+        activity.due_ns = None
+        return RetryState.RETRY_STATE_IN_PROGRESS
+    if activity.reset_heartbeat:
+        activity.heartbeat_details = b""
+        activity.last_heartbeat_ns = 0
+    activity.reset = activity.reset_heartbeat = False
     activity.current_retry_interval_ns = interval_ns
     activity.next_attempt_ns = activity.scheduled_ns = t.now_ns + interval_ns
     activity.queue = None

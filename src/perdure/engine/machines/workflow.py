@@ -6,18 +6,19 @@ moment (`apply` keeps it as pending items) outlives it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from temporalio.api.common.v1 import Header, Link, Payloads, WorkflowExecution
+from temporalio.api.common.v1 import Header, Link, Payloads, Priority, WorkflowExecution
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.api.workflow.v1 import ResetPoints
+from temporalio.api.workflow.v1 import ResetPoints, WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.engine.apply import remember_request
+from perdure.engine.checks.options import merge_workflow_options
 from perdure.engine.execution import Core, Execution, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.messages import copy_present
@@ -258,7 +259,10 @@ def terminate(
 
 
 def first_task(t: Transition) -> None:
-    """The wait before the first task is over."""
+    """The wait before the first task is over; a paused run goes on to wait, until it is unpaused."""
+    if t.paused:
+        t.items(Kind.LIFETIME).edit("first-task").due_ns = None
+        return
     t.items(Kind.LIFETIME).remove("first-task")
     workflow_task.ensure(t)
 
@@ -285,3 +289,38 @@ def attach_request(t: Transition, request: StartWorkflowExecutionRequest) -> Non
     if options.attach_links:
         event.links.extend(request.links)
     t.record(event)
+
+
+def update_options(
+    t: Transition, new: WorkflowExecutionOptions, fields: Collection[str], identity: str
+) -> WorkflowExecutionOptions:
+    """Change the options that `fields` name. Returns all of them; when nothing changes there is no event."""
+    require_running(t)
+    before = options(t.core)
+    after = WorkflowExecutionOptions()
+    after.CopyFrom(before)
+    merge_workflow_options(after, new, fields)
+    if after == before:
+        return after
+    event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
+    event.worker_may_ignore = True
+    a = event.workflow_execution_options_updated_event_attributes
+    a.identity = identity
+    a.unset_versioning_override = not after.HasField("versioning_override")
+    copy_present(after, a, ("versioning_override", "priority"))
+    if a.versioning_override.behavior:  # in the deprecated form, which events do not have
+        a.versioning_override.Clear()
+        a.versioning_override.auto_upgrade = True
+    t.record(event)
+    t.visibility = True
+    return after
+
+
+def options(core: Core) -> WorkflowExecutionOptions:
+    """The options that can be changed, as they are now."""
+    result = WorkflowExecutionOptions()
+    if core.versioning_override:
+        result.versioning_override.MergeFromString(core.versioning_override)
+    if core.has_priority:
+        result.priority.CopyFrom(Priority.FromString(core.priority))
+    return result

@@ -42,8 +42,8 @@ from perdure.errors import NotFound
 
 
 def ensure(t: Transition) -> None:
-    """Something came that the workflow's code should see: schedule a task unless one is pending."""
-    if t.running and t.workflow_task is None:
+    """Something came that the workflow's code should see: schedule a task unless one is pending, or it is paused."""
+    if t.running and not t.paused and t.workflow_task is None:
         schedule(t)
 
 
@@ -338,7 +338,7 @@ def time_out(t: Transition) -> bool:
         return True
     _time_out_waiting(t, task)
     _report_problems(t)
-    schedule(t)
+    ensure(t)
     return True
 
 
@@ -351,7 +351,7 @@ def time_out_started(t: Transition) -> None:
     else:
         _record_timed_out(t, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
     _report_problems(t)
-    schedule(t)
+    ensure(t)
 
 
 def leave_sticky_queue(t: Transition) -> bool:

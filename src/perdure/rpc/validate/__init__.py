@@ -36,6 +36,12 @@ from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
 from perdure.rpc.validate.namespaces import describe_namespace as describe_namespace
 from perdure.rpc.validate.namespaces import register_namespace as register_namespace
 from perdure.rpc.validate.namespaces import update_namespace as update_namespace
+from perdure.rpc.validate.operations import activity_execution as activity_execution
+from perdure.rpc.validate.operations import activity_operation as activity_operation
+from perdure.rpc.validate.operations import activity_options as activity_options
+from perdure.rpc.validate.operations import versioning_override as versioning_override
+from perdure.rpc.validate.operations import workflow_options as workflow_options
+from perdure.rpc.validate.operations import workflow_pause as workflow_pause
 from perdure.rpc.validate.queue_config import TOO_MANY_OVERRIDES as TOO_MANY_OVERRIDES
 from perdure.rpc.validate.queue_config import queue_config as queue_config
 from perdure.rpc.validate.start import signal_with_start as signal_with_start

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import Message
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import Header, Payloads, WorkerVersionStamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
@@ -30,6 +31,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.engine import inputs
 from perdure.engine.execution import Activity
+from perdure.engine.messages import copy_present
 from perdure.engine.queues import activity_queue
 from perdure.engine.times import set_duration, set_time
 from perdure.errors import InvalidArgument, NotFound
@@ -62,14 +64,14 @@ class ActivityTasks:
         identity = request.identity
 
         async def take(task: Task) -> Taken:
-            return await self._take(call, task, poll, namespace.name)
+            return await self._take(call, task, poll, namespace.name, name)
 
         metadata = request.task_queue_metadata
         limit = metadata.max_tasks_per_second.value if metadata.HasField("max_tasks_per_second") else None
         poll = Poll(identity, take, details=request, per_second=limit)
         self._polls.park(name, poll, call, PollActivityTaskQueueResponse(), request.worker_instance_key)
 
-    async def _take(self, call: Call, task: Task, poll: Poll, namespace: str) -> Taken:
+    async def _take(self, call: Call, task: Task, poll: Poll, namespace: str, queue: str) -> Taken:
         executor = self._executor
         run = executor.cached(task[1]) or await executor.by_key(task[1])
         if run is None:
@@ -77,7 +79,7 @@ class ActivityTasks:
         if call.done:
             return Taken.GONE
         scheduled_event_id = int(task[3])
-        start = inputs.StartActivity(scheduled_event_id, request_id=executor.ids.uuid(), identity=poll.identity)
+        start = inputs.StartActivity(scheduled_event_id, executor.ids.uuid(), poll.identity, queue)
         try:
             activity: Activity = (await executor.perform(run, start)).reply
         except (NotFound, InvalidArgument):
@@ -113,8 +115,10 @@ class ActivityTasks:
         self, request: RecordActivityTaskHeartbeatRequest, call: Call
     ) -> RecordActivityTaskHeartbeatResponse:
         target = await self._by_token(request)
-        canceled = await self._heartbeat(target, request)
-        return RecordActivityTaskHeartbeatResponse(cancel_requested=canceled)
+        canceled, paused, reset = await self._heartbeat(target, request)
+        return RecordActivityTaskHeartbeatResponse(
+            cancel_requested=canceled, activity_paused=paused, activity_reset=reset
+        )
 
     async def respond_activity_task_completed(
         self, request: RespondActivityTaskCompletedRequest, call: Call
@@ -148,8 +152,10 @@ class ActivityTasks:
         self, request: RecordActivityTaskHeartbeatByIdRequest, call: Call
     ) -> RecordActivityTaskHeartbeatByIdResponse:
         validate.activity_heartbeat(request, self._runtime.config)
-        canceled = await self._heartbeat(await self._by_id(request), request)
-        return RecordActivityTaskHeartbeatByIdResponse(cancel_requested=canceled)
+        canceled, paused, reset = await self._heartbeat(await self._by_id(request), request)
+        return RecordActivityTaskHeartbeatByIdResponse(
+            cancel_requested=canceled, activity_paused=paused, activity_reset=reset
+        )
 
     async def respond_activity_task_completed_by_id(
         self, request: RespondActivityTaskCompletedByIdRequest, call: Call
@@ -177,17 +183,18 @@ class ActivityTasks:
     async def _apply(self, run: Run, input: inputs.Input) -> Any:
         return (await self._executor.perform(run, input)).reply
 
-    async def _heartbeat(self, target: Target, request: Any) -> bool:
+    async def _heartbeat(self, target: Target, request: Any) -> tuple[bool, bool, bool]:
+        """What the worker is told: whether the activity is asked to cancel, is paused, was reset."""
         run, scheduled_event_id, attempt, activity_id = target
         failure = validate.activity_heartbeat(request, self._runtime.config)
         if failure is not None:
             await self._fail_with(target, request, failure)
-            return True
+            return True, False, False
         beat = inputs.HeartbeatActivity(
             scheduled_event_id, attempt, activity_id, request.identity, _payloads(request, "details")
         )
         activity: Activity = await self._apply(run, beat)
-        return activity.cancel_requested
+        return activity.cancel_requested, activity.paused_ns > 0, activity.reset
 
     async def _fail_with(self, target: Target, request: Any, failure: Failure) -> None:
         """What the worker sent is too large to be kept: the attempt fails with that."""
@@ -288,4 +295,7 @@ def activity_response(run: Run, activity: Activity, namespace: str) -> PollActiv
     set_duration(response.schedule_to_close_timeout, activity.schedule_to_close_ns)
     set_duration(response.start_to_close_timeout, activity.start_to_close_ns)
     set_duration(response.heartbeat_timeout, activity.heartbeat_ns)
+    if activity.original_options:  # a worker is told of the timeouts that the command had, whatever became of them
+        original = ActivityOptions.FromString(activity.original_options)
+        copy_present(original, response, ("schedule_to_close_timeout", "start_to_close_timeout", "heartbeat_timeout"))
     return response

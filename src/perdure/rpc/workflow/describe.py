@@ -10,6 +10,7 @@ from temporalio.api.enums.v1 import (
     PendingActivityState,
     PendingWorkflowTaskState,
     TaskQueueKind,
+    VersioningBehavior,
     WorkflowExecutionStatus,
 )
 from temporalio.api.failure.v1 import Failure
@@ -27,6 +28,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 
 from perdure.engine.attributes import shown
 from perdure.engine.execution import Activity, Child, Core, Execution, Kind, WorkflowTask
+from perdure.engine.machines.pause import options
 from perdure.engine.times import set_duration, set_time
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
@@ -119,6 +121,10 @@ def _info(core: Core, retention_ns: int) -> WorkflowExecutionInfo:
         info.parent_execution.run_id = core.parent_run_id
     if core.has_priority:
         info.priority.CopyFrom(Priority.FromString(core.priority))
+    if core.versioning_override:
+        override = info.versioning_info.versioning_override
+        override.MergeFromString(core.versioning_override)
+        override.behavior = VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE
     if core.most_recent_worker_version:
         info.most_recent_worker_version_stamp.CopyFrom(WorkerVersionStamp.FromString(core.most_recent_worker_version))
     return info
@@ -130,6 +136,9 @@ def _extended_info(execution: Execution) -> WorkflowExecutionExtendedInfo:
     set_time(info.original_start_time, core.start_ns)
     if core.execution_expiration_ns:
         set_time(info.execution_expiration_time, core.execution_expiration_ns)
+    if core.paused_ns:
+        set_time(info.pause_info.paused_time, core.paused_ns)
+        info.pause_info.identity, info.pause_info.reason = core.paused_by, core.pause_reason
     if core.run_expiration_ns:
         set_time(info.run_expiration_time, core.run_expiration_ns)
     for request_id, request in execution.pending[Kind.REQUEST].items():
@@ -154,13 +163,18 @@ def activity_info(activity: Activity, now_ns: int) -> PendingActivityInfo:
         set_time(info.last_started_time, activity.started_ns)
     if activity.last_heartbeat_ns:
         set_time(info.last_heartbeat_time, activity.last_heartbeat_ns)
-        info.heartbeat_details.CopyFrom(Payloads.FromString(activity.heartbeat_details))
+        if activity.heartbeat_details:
+            info.heartbeat_details.CopyFrom(Payloads.FromString(activity.heartbeat_details))
     if activity.last_attempt_complete_ns:
         set_time(info.last_attempt_complete_time, activity.last_attempt_complete_ns)
     if activity.priority:
         info.priority.CopyFrom(Priority.FromString(activity.priority))
     if activity.has_retry_policy:
         _fill_retries(info, activity, now_ns)
+    if activity.paused_ns:
+        info.paused = True
+        set_time(info.pause_info.pause_time, activity.paused_ns)
+        info.pause_info.manual.identity, info.pause_info.manual.reason = activity.paused_by, activity.pause_reason
     _fill_options(info, activity)
     return info
 
@@ -168,9 +182,14 @@ def activity_info(activity: Activity, now_ns: int) -> PendingActivityInfo:
 def _activity_state(activity: Activity) -> PendingActivityState.ValueType:
     if activity.cancel_requested:
         return PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+    paused = activity.paused_ns > 0
     if activity.started_ns:
-        return PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
-    return PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+        return PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED if paused else _STARTED
+    return PendingActivityState.PENDING_ACTIVITY_STATE_PAUSED if paused else _SCHEDULED
+
+
+_STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+_SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
 
 
 def _fill_retries(info: PendingActivityInfo, activity: Activity, now_ns: int) -> None:
@@ -186,17 +205,9 @@ def _fill_retries(info: PendingActivityInfo, activity: Activity, now_ns: int) ->
 
 
 def _fill_options(info: PendingActivityInfo, activity: Activity) -> None:
-    options = info.activity_options
-    options.task_queue.name = options.task_queue.normal_name = activity.task_queue
-    set_duration(options.schedule_to_close_timeout, activity.schedule_to_close_ns)
-    set_duration(options.schedule_to_start_timeout, activity.schedule_to_start_ns)
-    set_duration(options.start_to_close_timeout, activity.start_to_close_ns)
-    set_duration(options.heartbeat_timeout, activity.heartbeat_ns)
-    policy = RetryPolicy.FromString(activity.retry_policy)
-    del policy.non_retryable_error_types[:]
-    options.retry_policy.CopyFrom(policy)
-    if activity.priority:
-        options.priority.CopyFrom(info.priority)
+    info.activity_options.CopyFrom(options(activity))
+    info.activity_options.task_queue.normal_name = activity.task_queue
+    del info.activity_options.retry_policy.non_retryable_error_types[:]
 
 
 def _child_info(child: Child) -> PendingChildExecutionInfo:

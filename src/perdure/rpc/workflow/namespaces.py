@@ -169,6 +169,7 @@ def _capabilities(config: Dynamic) -> NamespaceInfo.Capabilities:
         reported_problems_search_attribute=(
             config.num_consecutive_workflow_task_problems_to_trigger_search_attribute > 0
         ),
+        workflow_pause=True,
         worker_heartbeats=config.worker_heartbeats_enabled,
         poller_autoscaling=True,
         worker_poll_complete_on_shutdown=config.enable_cancel_worker_polls_on_shutdown,

@@ -43,7 +43,9 @@ class QueryHandlers:
             release()
 
     async def _query(self, run: Run, request: QueryWorkflowRequest, call: Call) -> QueryWorkflowResponse:
-        if _rejected(run.core.status, request.query_reject_condition):
+        if run.core.status == Status.WORKFLOW_EXECUTION_STATUS_PAUSED or _rejected(
+            run.core.status, request.query_reject_condition
+        ):
             response = QueryWorkflowResponse()
             response.query_rejected.status = Status.ValueType(run.core.status)
             return response

@@ -1,0 +1,228 @@
+"""Requests that operate on open workflows and their activities: pauses, resets, options."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from google.protobuf.message import Message
+from temporalio.api.activity.v1 import ActivityOptions
+from temporalio.api.enums.v1 import VersioningBehavior
+from temporalio.api.workflow.v1 import VersioningOverride
+from temporalio.api.workflowservice.v1 import (
+    PauseWorkflowExecutionRequest,
+    UnpauseWorkflowExecutionRequest,
+    UpdateActivityExecutionOptionsRequest,
+    UpdateActivityOptionsRequest,
+    UpdateWorkflowExecutionOptionsRequest,
+)
+
+from perdure.config import Dynamic
+from perdure.engine.checks import values
+from perdure.engine.checks.options import ACTIVITY_FIELDS, camel, fields_of
+from perdure.engine.checks.values import byte_length
+from perdure.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from perdure.rpc.validate import common
+
+NO_STANDALONE = "Standalone activity operator commands are disabled"
+INVALID_UUID = "RunId is not valid UUID."
+
+
+def run_id(value: str) -> None:
+    """The run id of a request whose other fields are right, and whose namespace is there."""
+    if value and not values.is_uuid(value):
+        raise InvalidArgument(INVALID_UUID)
+
+
+def activity_operation(request: Any) -> None:
+    """Pause, unpause, reset and options of activities: the workflow, and which activities."""
+    if not request.execution.workflow_id:
+        raise InvalidArgument(common.WORKFLOW_ID_NOT_SET)
+    if request.WhichOneof("activity") is None:
+        raise InvalidArgument("Either Activity.Id or Activity.Type should be set on request.")
+    if isinstance(request, UpdateActivityOptionsRequest):
+        values.check_priority(request.activity_options.priority)
+    run_id(request.execution.run_id)
+
+
+def activity_options(request: UpdateActivityOptionsRequest) -> None:
+    """Whether there is one change, and which, once the workflow is known to be there."""
+    if request.restore_original:
+        if request.update_mask.paths:
+            raise InvalidArgument("Both UpdateMask and RestoreOriginal are provided")
+    elif not request.HasField("activity_options"):
+        raise InvalidArgument("ActivityOptions are not provided")
+
+
+def activity_execution(request: Any, config: Dynamic) -> None:
+    """The forms that name one activity. Those without a workflow are about standalone activities."""
+    if not request.workflow_id:
+        raise Unimplemented(NO_STANDALONE)
+    _limited("request ID", request.request_id, config)
+    if not request.activity_id:
+        raise InvalidArgument("activity ID is required")
+    _limited("activity ID", request.activity_id, config)
+    _limited("identity", request.identity, config)
+    if request.run_id and not values.is_uuid(request.run_id):
+        raise InvalidArgument("invalid run id: must be a valid UUID")
+    if "jitter" in request.DESCRIPTOR.fields_by_name and (problem := values.cap_duration(request.jitter)):
+        raise InvalidArgument(f"invalid jitter: {problem}")
+    if "reason" in request.DESCRIPTOR.fields_by_name:
+        values.check_blob_size(byte_length(request.reason), config, "reason exceeds length limit")
+    if isinstance(request, UpdateActivityExecutionOptionsRequest):
+        _execution_options(request, config)
+
+
+def _limited(what: str, value: str, config: Dynamic) -> None:
+    length, limit = byte_length(value), config.max_id_length
+    if length > limit:
+        raise InvalidArgument(f"{what} exceeds length limit. Length={length} Limit={limit}")
+
+
+def _execution_options(request: UpdateActivityExecutionOptionsRequest, config: Dynamic) -> None:
+    paths = request.update_mask.paths
+    if paths and request.restore_original:
+        raise InvalidArgument("Both UpdateMask and RestoreOriginal are provided")
+    if request.restore_original:
+        return
+    if not request.HasField("activity_options"):
+        raise InvalidArgument("ActivityOptions are not provided")
+    if not request.HasField("update_mask"):
+        raise InvalidArgument("UpdateMask is not provided")
+    if not paths:
+        raise InvalidArgument("UpdateMask must specify at least one path")
+    for path in paths:
+        if camel(path) not in ACTIVITY_FIELDS:
+            raise InvalidArgument(f"unsupported update_mask path: {json.dumps(path, ensure_ascii=False)}")
+    _options(request.activity_options, fields_of(request.update_mask), config)
+
+
+def _options(options: ActivityOptions, fields: frozenset[str], config: Dynamic) -> None:
+    """The values that are to be changed; fills in what a whole retry policy leaves open."""
+    if "taskQueue.name" in fields:
+        queue = options.task_queue if options.HasField("task_queue") else None
+        values.check_user_task_queue(queue, config)
+    for name in ("ScheduleToClose", "ScheduleToStart", "StartToClose", "Heartbeat"):
+        if f"{name[0].lower()}{name[1:]}Timeout" in fields:
+            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in f"{name}Timeout").lstrip("_")
+            if problem := values.cap_duration(getattr(options, snake)):
+                raise InvalidArgument(f"invalid {name}Timeout: {problem}")
+    if any(field.partition(".")[0] == "priority" for field in fields):
+        values.check_priority(options.priority)
+    if "retryPolicy" in fields:
+        options.retry_policy.SetInParent()
+        values.fill_retry_policy(options.retry_policy, config.default_activity_retry_policy)
+        values.check_retry_policy(options.retry_policy)
+    _retry_parts(options, fields)
+
+
+def _retry_parts(options: ActivityOptions, fields: frozenset[str]) -> None:
+    policy = options.retry_policy
+    if "retryPolicy.initialInterval" in fields and (problem := values.cap_duration(policy.initial_interval)):
+        raise InvalidArgument(f"invalid InitialInterval set on retry policy: {problem}")
+    if "retryPolicy.backoffCoefficient" in fields and policy.backoff_coefficient < 1:
+        raise InvalidArgument("BackoffCoefficient cannot be less than 1 on retry policy.")
+    if "retryPolicy.maximumInterval" in fields and (problem := values.cap_duration(policy.maximum_interval)):
+        raise InvalidArgument(f"invalid MaximumInterval set on retry policy: {problem}")
+    if "retryPolicy.maximumAttempts" in fields and policy.maximum_attempts < 0:
+        raise InvalidArgument("MaximumAttempts cannot be negative on retry policy.")
+
+
+def workflow_pause(request: PauseWorkflowExecutionRequest | UnpauseWorkflowExecutionRequest, config: Dynamic) -> None:
+    for what, value in (
+        ("reason", request.reason),
+        ("request id", request.request_id),
+        ("identity", request.identity),
+    ):
+        if byte_length(value) > config.max_id_length:
+            raise InvalidArgument(f"{what} is too long.")
+    if not request.workflow_id:
+        raise InvalidArgument("Can't load workflow execution. WorkflowId not set.")
+    run_id(request.run_id)
+
+
+def workflow_options(request: UpdateWorkflowExecutionOptionsRequest) -> None:
+    if not request.workflow_execution.workflow_id:
+        raise InvalidArgument(common.WORKFLOW_ID_NOT_SET)
+    if not request.HasField("update_mask"):
+        raise InvalidArgument("UpdateMask is required")
+    options = request.workflow_execution_options
+    if not request.HasField("workflow_execution_options"):
+        raise InvalidArgument("WorkflowExecutionOptions is required")
+    for path in request.update_mask.paths:
+        if not _is_path(options, path):
+            raise InvalidArgument(
+                f"error parsing UpdateMask: proto: invalid path {json.dumps(path, ensure_ascii=False)} "
+                f'for message "{options.DESCRIPTOR.full_name}"'
+            )
+    values.check_priority(options.priority)
+    common.no_time_skipping(options.time_skipping_config if options.HasField("time_skipping_config") else None)
+    run_id(request.workflow_execution.run_id)
+
+
+def _is_path(message: Message, path: str) -> bool:
+    """Whether a path of a field mask leads to a field."""
+    descriptor: Any = message.DESCRIPTOR
+    for number, name in enumerate(parts := path.split(".")):
+        field = descriptor.fields_by_name.get(name) if descriptor is not None else None
+        if field is None or (field.is_repeated and number < len(parts) - 1):
+            return False
+        descriptor = field.message_type
+    return True
+
+
+def versioning_override(override: VersioningOverride, workflow_id: str, task_queue: str) -> None:
+    """An override that a workflow can have here: there are no versions of workers that it could be pinned to."""
+    kind = override.WhichOneof("override")
+    if kind == "auto_upgrade":
+        if not override.auto_upgrade:
+            raise InvalidArgument("auto-upgrade override must be true")
+    elif kind == "pinned":
+        _pinned(override, workflow_id, task_queue)
+    elif kind == "one_time":
+        if not override.one_time.HasField("target_deployment_version"):
+            raise InvalidArgument("must provide target deployment version if override is one-time.")
+        version = override.one_time.target_deployment_version
+        raise _not_present(f"{version.deployment_name}:{version.build_id}", task_queue)
+    else:
+        _old_form(override, task_queue)
+
+
+def _pinned(override: VersioningOverride, workflow_id: str, task_queue: str) -> None:
+    pinned = override.pinned
+    if pinned.HasField("version") and not pinned.behavior:
+        raise InvalidArgument("must specify pinned override behavior if override is pinned.")
+    if not pinned.HasField("version") and not pinned.behavior:
+        raise InvalidArgument("must provide version if override is pinned.")
+    if not pinned.HasField("version"):
+        raise FailedPrecondition(
+            f"must specify a specific pinned override version because workflow with id {workflow_id} has behavior "
+            "Unspecified and is not yet pinned to any version"
+        )
+    raise _not_present(f"{pinned.version.deployment_name}:{pinned.version.build_id}", task_queue)
+
+
+def _old_form(override: VersioningOverride, task_queue: str) -> None:
+    """An override in the deprecated fields; one that upgrades is put into the present form."""
+    version = override.pinned_version
+    if override.behavior == VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE:
+        if version:
+            raise InvalidArgument("only provide pinned version if behavior is 'PINNED'")
+    elif override.behavior == VersioningBehavior.VERSIONING_BEHAVIOR_PINNED:
+        if override.HasField("deployment"):
+            version = f"{override.deployment.series_name}.{override.deployment.build_id}"
+        if not version:
+            raise InvalidArgument("must provide deployment (deprecated) or pinned version if behavior is 'PINNED'")
+        if "." not in version:
+            raise InvalidArgument(
+                f'invalid version string "{version}", expected format is "<deployment_name>.<build_id>"'
+            )
+        raise _not_present(version.replace(".", ":", 1), task_queue)
+    else:
+        raise InvalidArgument("override behavior is required")
+
+
+def _not_present(version: str, task_queue: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"Pinned version '{version}' is not present in task queue '{task_queue}' of type 'Workflow'"
+    )
