@@ -22,6 +22,8 @@ from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
+from perdure.runtime.schedules import KINDS as SCHEDULE_KINDS
+from perdure.runtime.schedules import Schedules
 from perdure.runtime.workers import Workers
 from perdure.storage.base import Storage
 
@@ -43,6 +45,8 @@ class Runtime:
         self.config = executor.config
         self.follow_ups = FollowUps(executor)
         self._actors: dict[int, Actor] = dict.fromkeys(FOLLOW_UP_KINDS, self.follow_ups.act)
+        self.schedules = Schedules(executor)
+        self._actors |= dict.fromkeys(SCHEDULE_KINDS, self.schedules.act)
         self.matching = Matching(
             executor.storage,
             executor.clock,

@@ -36,6 +36,12 @@ from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
 from perdure.rpc.validate.namespaces import describe_namespace as describe_namespace
 from perdure.rpc.validate.namespaces import register_namespace as register_namespace
 from perdure.rpc.validate.namespaces import update_namespace as update_namespace
+from perdure.rpc.validate.schedules import create_schedule as create_schedule
+from perdure.rpc.validate.schedules import list_schedules as list_schedules
+from perdure.rpc.validate.schedules import patch_schedule as patch_schedule
+from perdure.rpc.validate.schedules import schedule_id as schedule_id
+from perdure.rpc.validate.schedules import schedule_matching_times as schedule_matching_times
+from perdure.rpc.validate.schedules import update_schedule as update_schedule
 from perdure.rpc.validate.start import signal_with_start as signal_with_start
 from perdure.rpc.validate.start import start as start
 from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue
