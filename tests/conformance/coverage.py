@@ -36,7 +36,6 @@ LATER_METHODS = (
     "ResetActivity",
     "ResetWorkflow",
     "Rule",
-    "Schedule",
     "TaskReachability",
     "TimeSkipping",
     "Unpause",

@@ -1,8 +1,8 @@
 """Calendars: which moments match, and which is the next.
 
 A moment matches when its local time (year, month, day of month, day of week, hour, minute, second, all of them) does.
-So a local time that a change of clocks skips never comes, and one that it repeats comes twice. Times are whole seconds
-since the epoch.
+A local time that a change of clocks skips never comes. One that it repeats comes twice west of Greenwich; east of it
+the real server repeats the hour before instead, and so do we. Times are whole seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ MAX_YEAR = 2100
 """Years beyond are not looked at."""
 
 _DAY_S = 86_400
-_WINDOW_S = 2 * _DAY_S
-"""Clocks change at most once in so long a time."""
+_HOUR_S = 3600
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -54,23 +53,39 @@ class Calendar:
     def next(self, after_s: int) -> int | None:
         """The first match after `after_s`; None if there is none until the end of `MAX_YEAR`.
 
-        What the clock on the wall shows is searched as if clocks never changed; a find counts if they do not until
-        then. Else the search goes on from the change.
+        The search is one by local time. When it comes to the end of a matching hour and the next one begins more than
+        an hour later, clocks were put back: the hour is gone through once more.
         """
-        time_s = after_s + 1
-        while True:
-            offset_s = self._offset(time_s)
-            wall_s = self._next_wall(time_s + offset_s)
-            if wall_s is None:
-                return None
-            found_s = wall_s - offset_s
-            change_s = self._next_change(time_s)
-            if change_s is not None and found_s >= change_s:
-                time_s = change_s
-            elif change_s is not None or found_s <= time_s + _WINDOW_S:
-                return found_s
-            else:
-                time_s = found_s - _WINDOW_S
+        wall_s = after_s + self._offset(after_s)
+        hour_s = wall_s - wall_s % _HOUR_S
+        before_s = after_s - _HOUR_S
+        once_more = (before_s + self._offset(before_s)) % _DAY_S // _HOUR_S == hour_s % _DAY_S // _HOUR_S
+        found_s = self._next_wall(wall_s + 1)
+        if found_s is not None and found_s < hour_s + _HOUR_S and self._exists(found_s):
+            return self._moment(found_s) + (_HOUR_S if once_more else 0)
+        next_hour_s = hour_s + _HOUR_S
+        if not once_more and self._moment(next_hour_s) - self._moment(hour_s) > _HOUR_S:
+            found_s = self._next_wall(hour_s)
+            if found_s is not None and found_s < next_hour_s:
+                return self._moment(found_s) + _HOUR_S
+        return self._first_from(next_hour_s)
+
+    def _first_from(self, wall_s: int) -> int | None:
+        """The moment of the first matching local time that exists."""
+        while (found_s := self._next_wall(wall_s)) is not None:
+            if self._exists(found_s):
+                return self._moment(found_s)
+            wall_s = found_s - found_s % _HOUR_S + _HOUR_S
+        return None
+
+    def _moment(self, wall_s: int) -> int:
+        """The moment of a local time. Of the two of one that comes twice, the real server takes this one as well."""
+        return wall_s - self._offset(wall_s - self._offset(wall_s))
+
+    def _exists(self, wall_s: int) -> bool:
+        """Whether clocks ever show this hour on this day."""
+        moment_s = self._moment(wall_s)
+        return (moment_s + self._offset(moment_s)) % _DAY_S // _HOUR_S == wall_s % _DAY_S // _HOUR_S
 
     def _offset(self, time_s: int) -> int:
         """How far local time is ahead of UTC."""
@@ -79,20 +94,6 @@ class Calendar:
         ahead = datetime.fromtimestamp(time_s, self._zone).utcoffset()
         assert ahead is not None
         return round(ahead.total_seconds())
-
-    def _next_change(self, time_s: int) -> int | None:
-        """The first moment with another offset than that of `time_s`, within the window."""
-        offset_s = self._offset(time_s)
-        low_s, high_s = time_s, time_s + _WINDOW_S
-        if self._offset(high_s) == offset_s:
-            return None
-        while high_s - low_s > 1:
-            middle_s = (low_s + high_s) // 2
-            if self._offset(middle_s) == offset_s:
-                low_s = middle_s
-            else:
-                high_s = middle_s
-        return high_s
 
     def _next_wall(self, wall_s: int) -> int | None:
         """The first matching local time from `wall_s` on, in seconds as if it were UTC."""

@@ -204,12 +204,12 @@ def _started(turn: _Turn, i: inputs.ActionStarted) -> None:
     core.recent = [*core.recent, action][-RECENT_ACTIONS:]
     if start.single:
         core.running = [*core.running, Running(workflow_id=i.workflow_id, run_id=i.run_id)]
-    _round(turn)
+    _round(turn, backfills=False)
 
 
 def _failed(turn: _Turn, i: inputs.ActionFailed) -> None:
     _take(turn, Kind.SCHEDULE_START, i.key)
-    _round(turn)
+    _round(turn, backfills=False)
 
 
 def _take(turn: _Turn, kind: Kind, key: int | str) -> Any:
@@ -274,14 +274,24 @@ def _deadline(turn: _Turn, i: Deadline) -> None:
     _round(turn)
 
 
-def _round(turn: _Turn, change: Callable[[], None] | None = None, *, redefined: bool = False) -> None:
-    """What every input ends with. `change` is what it asks for: it counts once the times before it are acted on."""
+def _round(
+    turn: _Turn,
+    change: Callable[[], None] | None = None,
+    *,
+    redefined: bool = False,
+    backfills: bool = True,
+) -> None:
+    """What every input ends with. `change` is what it asks for: it counts once the times before it are acted on.
+
+    `backfills`: go on with them; the outcome of a start does not, so that they come a few a second.
+    """
     next_ns = _act_on_times(turn)
     if change is not None:
         change()
         if redefined:
             next_ns = _act_on_times(turn)
-    _act_on_backfills(turn)
+    if backfills:
+        _act_on_backfills(turn)
     _act_on_buffer(turn)
     idle_ns = _idle_since(turn, next_ns)
     if idle_ns is not None and idle_ns + IDLE_RETENTION_NS <= turn.now_ns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.schedule.v1 import Schedule
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
@@ -20,7 +21,7 @@ from perdure.engine.checks.values import byte_length
 from perdure.engine.schedule.ranges import BadSpec
 from perdure.engine.schedule.shown import PAUSED, TIMESTAMP_EXAMPLE
 from perdure.engine.schedule.spec import canonical
-from perdure.errors import FailedPrecondition, InvalidArgument
+from perdure.errors import FailedPrecondition, InvalidArgument, QueryFailed
 
 WORKFLOW_ID_PREFIX = "temporal-sys-scheduler:"
 """What stands before a schedule's id where the real server speaks of it as of a workflow."""
@@ -80,7 +81,14 @@ def patch_schedule(request: PatchScheduleRequest, config: Dynamic) -> None:
 def schedule_matching_times(request: ListScheduleMatchingTimesRequest) -> None:
     """ListScheduleMatchingTimes, for a schedule that is there."""
     if not (request.HasField("start_time") and request.HasField("end_time")):
-        raise InvalidArgument("missing or invalid query")
+        raise query_failed("missing or invalid query")
+
+
+def query_failed(message: str) -> QueryFailed:
+    """A question about times that has no answer: the real server puts it to a workflow, as a query."""
+    failure = Failure(message=message, source="GoSDK")
+    failure.application_failure_info.SetInParent()
+    return QueryFailed(message, failure.SerializeToString())
 
 
 def list_schedules(request: ListSchedulesRequest, config: Dynamic) -> None:

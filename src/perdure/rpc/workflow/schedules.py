@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
+from temporalio.api.common.v1 import Memo
 from temporalio.api.schedule.v1 import ScheduleListEntry
 from temporalio.api.workflowservice.v1 import (
     CountSchedulesRequest,
@@ -35,7 +36,7 @@ from perdure.engine.times import get_time, set_time
 from perdure.errors import InvalidArgument, NotFound, WorkflowExecutionAlreadyStarted
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
-from perdure.rpc.validate.schedules import LISTABLE, WORKFLOW_ID_PREFIX
+from perdure.rpc.validate.schedules import LISTABLE, WORKFLOW_ID_PREFIX, query_failed
 from perdure.runtime.executor import WORKFLOW_NOT_FOUND
 from perdure.runtime.namespaces import Namespace
 from perdure.runtime.run import Run
@@ -161,7 +162,7 @@ class ScheduleHandlers:
                 at_ns = following.actual_ns
                 set_time(response.start_time.add(), at_ns)
         except TooManyExclusions as problem:
-            raise InvalidArgument(str(problem)) from problem
+            raise query_failed(str(problem)) from problem
         await self._executor.settled(run)
         return response
 
@@ -206,7 +207,7 @@ def _entry(row: VisibilityRow) -> ScheduleListEntry:
     memo, info = shown.own_memo(row.memo or b"")
     fill_ranges(info.spec)
     attributes = shown.own_attributes(row.attributes or b"")
-    return ScheduleListEntry(schedule_id=row.workflow_id, memo=memo, search_attributes=attributes, info=info)
+    return ScheduleListEntry(schedule_id=row.workflow_id, memo=memo or Memo(), search_attributes=attributes, info=info)
 
 
 def _token(number: int) -> bytes:
