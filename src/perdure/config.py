@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,12 +80,20 @@ class Dynamic:
     # Sizes of what an execution accumulates.
     history_size_limit_error_bytes: int = _key("limit.historySize.error", 50 * MIB)
     """Above, the workflow is terminated."""
+    history_size_limit_warn_bytes: int = _key("limit.historySize.warn", 10 * MIB)
+    """Above, the log has a warning."""
     history_size_suggest_continue_as_new_bytes: int = _key("limit.historySize.suggestContinueAsNew", 4 * MIB)
     """From here workers are told to continue as new."""
     history_count_limit_error: int = _key("limit.historyCount.error", 50 * KIB)
     """Events; above, the workflow is terminated."""
+    history_count_limit_warn: int = _key("limit.historyCount.warn", 10 * KIB)
+    """Events; above, the log has a warning."""
     history_count_suggest_continue_as_new: int = _key("limit.historyCount.suggestContinueAsNew", 4 * KIB)
     """Events from which workers are told to continue as new."""
+    mutable_state_size_limit_error_bytes: int = _key("limit.mutableStateSize.error", 8 * MIB)
+    """What is pending, without what repeats the history; above, the workflow is terminated."""
+    mutable_state_size_limit_warn_bytes: int = _key("limit.mutableStateSize.warn", MIB)
+    """Above, the log has a warning."""
     mutable_state_activity_failure_size_limit_error_bytes: int = _key(
         "limit.mutableStateActivityFailureSize.error", 4 * KIB
     )
@@ -278,6 +287,15 @@ LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warn", "error", "never")
 
 
+class Skipping(Enum):
+    """Whether the time of a server skips. Then each namespace has a clock of its own."""
+
+    OFF = "off"
+    LOCKED = "locked"
+    """Clocks jump by themselves once a client has unlocked them."""
+    UNLOCKED = "unlocked"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How one server runs. Immutable. The defaults are those of an embedded server; see `perdure.cli.settings`."""
@@ -288,6 +306,8 @@ class Settings:
     """The address to listen on."""
     port: int = 7233
     """0: any free one."""
+    http_port: int | None = None
+    """The port of the HTTP API; 0: any free one, None: none is served."""
     namespaces: tuple[str, ...] = ()
     """Namespaces to have at start, besides `default`."""
     search_attributes: Mapping[str, str] = field(default_factory=dict)
@@ -305,10 +325,13 @@ class Settings:
     shutdown_grace_s: float = 5.0
     """How long a stop waits for calls under way."""
     dynamic: Dynamic = field(default_factory=Dynamic)
+    skipping: Skipping = Skipping.OFF
+    """Whether the clocks of namespaces skip, which is for tests."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise StartupError(f"port: {self.port} is not a TCP port; give one from 0 (any free one) to 65535.")
+        for name, port in (("port", self.port), ("http-port", self.http_port or 0)):
+            if not 0 <= port <= 65535:
+                raise StartupError(f"{name}: {port} is not a TCP port; give one from 0 (any free one) to 65535.")
         for name, value, choices in (
             ("transport", self.transport, TRANSPORTS),
             ("log-format", self.log_format, LOG_FORMATS),

@@ -11,12 +11,12 @@ from typing import Any
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 
-from perdure.engine import commands, entity, inputs
+from perdure.engine import commands, entity, inputs, limits
 from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
 from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, State, Transition
-from perdure.errors import NotFound
+from perdure.errors import InvalidArgument, NotFound
 
 
 def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple[State, Decision]:
@@ -29,8 +29,11 @@ def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple
     else:
         t = Transition(execution, env)
         reply = handler(t, input)
-    if not isinstance(input, inputs.StartWorkflowTask) and _enforce_limits(t):
-        reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else reply
+    reason = limits.exceeded(t)
+    if reason:
+        t = _end(t, input, env, reason)
+        reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else None
+    limits.hold_buffer(t)
     return t, t.finish(reply)
 
 
@@ -79,7 +82,9 @@ def _start_workflow_task(t: Transition, i: inputs.StartWorkflowTask) -> Any:
     if i.sticky and not t.core.sticky_queue:
         raise NotFound(workflow_task.NOT_FOUND)
     t.durable = False
-    return workflow_task.start(t, request_id=i.request_id, identity=i.identity, sticky=i.sticky)
+    return workflow_task.start(
+        t, request_id=i.request_id, identity=i.identity, sticky=i.sticky, worker_version=i.worker_version
+    )
 
 
 def _start_activity(t: Transition, i: inputs.StartActivity) -> Any:
@@ -98,12 +103,12 @@ def _release_activity(t: Transition, i: inputs.ReleaseActivity) -> None:
 def _complete_activity(t: Transition, i: inputs.CompleteActivity) -> None:
     by_id = not i.scheduled_event_id
     found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id, started=not by_id)
-    activity.complete(t, found, i.result, i.identity)
+    activity.complete(t, found, i.result, i.identity, i.worker_version)
 
 
 def _fail_activity(t: Transition, i: inputs.FailActivity) -> None:
     found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id)
-    activity.fail(t, found, i.failure, i.identity, i.last_heartbeat_details)
+    activity.fail(t, found, i.failure, i.identity, i.last_heartbeat_details, i.worker_version)
 
 
 def _cancel_activity(t: Transition, i: inputs.CancelActivity) -> None:
@@ -213,24 +218,17 @@ def _attach(t: Transition, i: inputs.AttachRequest) -> None:
     workflow.attach_request(t, i.request)
 
 
-def _enforce_limits(t: Transition) -> bool:
-    """What a single request can't be blamed for: a buffer or a history that has grown too large.
+def _end(t: Transition, input: inputs.Input, env: Environment, reason: str) -> Transition:
+    """The run is over a limit: it is terminated, what the input brought is dropped, and its caller is told so."""
+    if not isinstance(input, _KEPT):
+        t = Transition(t.execution, env)
+    workflow.terminate(t, reason=reason, identity=workflow_task.HISTORY_SERVICE)
+    t.error = InvalidArgument(reason)
+    return t
 
-    True when the workflow was terminated for it. What the request brought stays in the history."""
-    config, core = t.env.config, t.core
-    task = t.workflow_task
-    if t.running and task is not None and task.started_ns:
-        count, size_bytes = t.buffered
-        if count > config.maximum_buffered_events_batch or size_bytes > config.maximum_buffered_events_size_bytes:
-            workflow_task.force_close(t)
-    if t.running and not t.created:
-        too_long = core.next_event_id - 1 > config.history_count_limit_error
-        if too_long or core.history_size_bytes > config.history_size_limit_error_bytes:
-            reason = "Workflow history count exceeds limit." if too_long else "Workflow history size exceeds limit."
-            workflow.terminate(t, reason=reason, identity=workflow_task.HISTORY_SERVICE)
-            return True
-    return False
 
+_KEPT = (inputs.ChildStarted,)
+"""What stays even then: a child that runs has to be known, or its parent's close would not reach it."""
 
 _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.CompleteWorkflowTask: lambda t, i: None,

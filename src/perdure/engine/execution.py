@@ -278,6 +278,8 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     stamp: int = 0
     next_number: int = 1
     has_run_timeout: bool = False
+    has_execution_timeout: bool = False
+    has_priority: bool = False
 
     @property
     def kinds(self) -> Iterable[Kind]:
@@ -302,12 +304,14 @@ RUNNING = 1
 class Execution:
     """One run in memory. Only `Transition.commit` changes it."""
 
-    __slots__ = ("core", "pending", "run_key")
+    __slots__ = ("core", "pending", "pending_bytes", "run_key")
 
     def __init__(self, run_key: int, core: Core) -> None:
         self.run_key = run_key
         self.core = core
         self.pending: dict[Kind, dict[Key, Any]] = {kind: {} for kind in core.kinds}
+        self.pending_bytes = 0
+        """What the pending items weigh together, see `weight_bytes`."""
 
     @property
     def running(self) -> bool:
@@ -330,6 +334,25 @@ class Execution:
 
 def encode(value: msgspec.Struct) -> bytes:
     return _encode(value)
+
+
+_IN_HISTORY: dict[type[Item], tuple[str, ...]] = {
+    Activity: ("input", "header"),
+    Child: ("initiated",),
+    ExternalSignal: ("initiated",),
+    ExternalCancel: ("initiated",),
+    FollowUp: ("close_event",),
+    Start: ("event",),
+}
+"""Fields that repeat what the history holds: they don't count as state of their own."""
+
+
+def weight_bytes(item: Item | None) -> int:
+    """What a pending item adds to the size of its run's state."""
+    if item is None:
+        return 0
+    repeated = sum(len(getattr(item, name)) for name in _IN_HISTORY.get(type(item), ()))
+    return len(_encode(item)) - repeated
 
 
 def decode_item(kind: int, blob: bytes) -> Item:

@@ -32,6 +32,7 @@ from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.runtime import rows
 from perdure.runtime.namespaces import Namespace, Namespaces
 from perdure.runtime.run import Run
+from perdure.runtime.warnings import warn_if_large
 from perdure.storage.base import Batch, CommitFailed, RunChange, Storage
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class Executor:
         self.publish: Publish = lambda run, decision: None
         self.forgotten: Callable[[Run], None] = lambda run: None
         """Called for each run that a failed commit drops from memory."""
+        self.clock_of: Callable[[str], int] | None = None
+        """What the clock of a namespace (by its id) says, where namespaces have clocks of their own."""
         self._loop = asyncio.get_running_loop()
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
@@ -97,14 +100,19 @@ class Executor:
 
     # Time and environment.
 
-    def now_ns(self) -> int:
-        """Now, never earlier than it was: a wall clock that is set back does not turn history around."""
+    def now_ns(self, namespace_id: str = "") -> int:
+        """Now, never earlier than it was: a wall clock that is set back does not turn history around.
+
+        What concerns the executions of a namespace goes by its clock, if the server has such.
+        """
+        if namespace_id and self.clock_of is not None:
+            return self.clock_of(namespace_id)
         self._last_now_ns = max(self._last_now_ns, self.clock.now_ns())
         return self._last_now_ns
 
     def _environment(self, namespace: Namespace) -> Environment:
         return Environment(
-            now_ns=self.now_ns(),
+            now_ns=self.now_ns(namespace.id),
             config=self.config,
             ids=self.ids,
             namespace=namespace,
@@ -215,7 +223,20 @@ class Executor:
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))
         self._commit(t, decision)
+        warn_if_large(run, namespace.name, self.config)
         return decision
+
+    async def perform(self, run: Run, input: Input) -> Decision:
+        """`apply`, wait until that is durable, and raise the error that the decision has for its caller, if any."""
+        decision = self.apply(run, input)
+        await self.answered(run, decision)
+        return decision
+
+    async def answered(self, run: Run, decision: Decision) -> None:
+        """Wait until the run is durable, and raise the error that the decision has for its caller, if any."""
+        await self.settled(run)
+        if decision.error is not None:
+            raise decision.error
 
     def start(
         self, namespace: Namespace, request: Any, options: StartOptions, *, before: Iterable[tuple[Run, Input]] = ()

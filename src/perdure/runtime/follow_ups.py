@@ -108,7 +108,7 @@ class FollowUps:
                 current.core if current is not None else None,
                 a.workflow_id_reuse_policy,
                 WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-                executor.now_ns(),
+                executor.now_ns(namespace.id),
                 executor.config,
             )
         except WorkflowExecutionAlreadyStarted:
@@ -126,7 +126,7 @@ class FollowUps:
         self, run: Run, key: int, a: StartChildWorkflowExecutionInitiatedEventAttributes
     ) -> StartOptions:
         executor, core = self._executor, run.core
-        now_ns = executor.now_ns()
+        now_ns = executor.now_ns(core.namespace_id)
         backoff_ns = next_backoff(a.cron_schedule, now_ns, now_ns) or 0
         return StartOptions(
             run_id=executor.ids.uuid(),
@@ -195,7 +195,9 @@ class FollowUps:
             target = await self._find_target(run, item.namespace_id, a.workflow_execution, a.child_workflow_only)
             if not self._still(run, Kind.EXTERNAL_SIGNAL, key):
                 return
-            executor.apply(target, inputs.SignalWorkflow(signal))
+            decision = executor.apply(target, inputs.SignalWorkflow(signal))
+            if decision.error is not None:
+                raise decision.error
         except NamespaceNotFound:
             cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND
         except NotFound:

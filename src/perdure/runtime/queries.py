@@ -40,6 +40,7 @@ BUFFER_FULL = (
     "query fast enough"
 )
 DEFAULT_TIMEOUT_S = 10.0
+TIMED_OUT = "query timed out before a worker could process it"
 
 
 class Route(Enum):
@@ -93,7 +94,7 @@ class Queries:
 
     def _first_task_comes(self, run: Run, timeout_s: float | None) -> bool:
         """Whether the first workflow task will be scheduled before the caller gives up."""
-        waits_ns = run.core.execution_ns - self._executor.now_ns()
+        waits_ns = run.core.execution_ns - self._executor.now_ns(run.core.namespace_id)
         return timeout_s is None or waits_ns < timeout_s * 1e9
 
     # Directly.
@@ -114,7 +115,7 @@ class Queries:
         try:
             return await self._ask_queue(run, query, normal, None, deadline)
         except TimeoutError:
-            raise DeadlineExceeded("context deadline exceeded") from None
+            raise DeadlineExceeded(TIMED_OUT) from None
 
     async def _reset_stickiness(self, run_key: int) -> None:
         run = await self._executor.by_key(run_key)
@@ -169,7 +170,7 @@ class Queries:
         try:
             answer = await asyncio.wait_for(task.answer, max(0.0, deadline - loop.time()))
         except TimeoutError:
-            raise DeadlineExceeded("context deadline exceeded") from None
+            raise DeadlineExceeded(TIMED_OUT) from None
         finally:
             stop()
             session.buffered.pop(task.id, None)

@@ -10,7 +10,7 @@ from temporalio.api.common.v1 import SearchAttributes
 from perdure.engine.attributes import shown
 from perdure.engine.entity import EntityCore, encode_core, load_item
 from perdure.engine.entity import load as load_core
-from perdure.engine.execution import Core, Execution, Item, Key, Kind, encode
+from perdure.engine.execution import Core, Execution, Item, Key, Kind, encode, weight_bytes
 from perdure.engine.transition import Decision
 from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
 from perdure.visibility import schema
@@ -63,7 +63,9 @@ def load(stored: StoredRun) -> Execution:
     """A run as it was last written."""
     execution = load_core(stored.run_key, stored.core)
     for kind, key, row in stored.pending:
-        execution.pending[Kind(kind)][engine_key(kind, key)] = load_item(kind, row.blob)
+        item = load_item(kind, row.blob)
+        execution.pending[Kind(kind)][engine_key(kind, key)] = item
+        execution.pending_bytes += weight_bytes(item)
     return execution
 
 

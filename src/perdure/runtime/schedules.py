@@ -109,7 +109,7 @@ class Schedules:
                 current.core if current is not None else None,
                 request.workflow_id_reuse_policy,
                 WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-                executor.now_ns(),
+                executor.now_ns(namespace.id),
                 executor.config,
             )
             options = _options(core, request, single=item.single, run_id=executor.ids.uuid())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import Message
-from temporalio.api.common.v1 import Header, Payloads
+from temporalio.api.common.v1 import Header, Payloads, WorkerVersionStamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
@@ -32,7 +32,7 @@ from perdure.engine import inputs
 from perdure.engine.execution import Activity
 from perdure.engine.queues import activity_queue
 from perdure.engine.times import set_duration, set_time
-from perdure.errors import NotFound
+from perdure.errors import InvalidArgument, NotFound
 from perdure.rpc import tokens, validate
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.polls import Polls
@@ -76,10 +76,9 @@ class ActivityTasks:
         scheduled_event_id = int(task[3])
         start = inputs.StartActivity(scheduled_event_id, request_id=executor.ids.uuid(), identity=identity)
         try:
-            activity: Activity = executor.apply(run, start).reply
-        except NotFound:
+            activity: Activity = (await executor.perform(run, start)).reply
+        except (NotFound, InvalidArgument):
             return Taken.STALE
-        await executor.settled(run)
         if not call.reply(activity_response(run, activity, namespace).SerializeToString()):
             await self._release(run.run_key, activity)
             return Taken.STALE
@@ -170,9 +169,7 @@ class ActivityTasks:
     # What they have in common.
 
     async def _apply(self, run: Run, input: inputs.Input) -> Any:
-        decision = self._executor.apply(run, input)
-        await self._executor.settled(run)
-        return decision.reply
+        return (await self._executor.perform(run, input)).reply
 
     async def _heartbeat(self, target: Target, request: Any) -> bool:
         run, scheduled_event_id, attempt, activity_id = target
@@ -189,7 +186,11 @@ class ActivityTasks:
     async def _fail_with(self, target: Target, request: Any, failure: Failure) -> None:
         """What the worker sent is too large to be kept: the attempt fails with that."""
         run, scheduled_event_id, attempt, activity_id = target
-        await self._apply(run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure))
+        version = _worker_version(request)
+        fail = inputs.FailActivity(
+            scheduled_event_id, attempt, activity_id, request.identity, failure, worker_version=version
+        )
+        await self._apply(run, fail)
 
     async def _complete(self, target: Target, request: Any) -> None:
         run, scheduled_event_id, attempt, activity_id = target
@@ -199,7 +200,10 @@ class ActivityTasks:
             return
         result = _payloads(request, "result")
         await self._apply(
-            run, inputs.CompleteActivity(scheduled_event_id, attempt, activity_id, request.identity, result)
+            run,
+            inputs.CompleteActivity(
+                scheduled_event_id, attempt, activity_id, request.identity, result, _worker_version(request)
+            ),
         )
 
     async def _fail(self, target: Target, request: Any) -> None:
@@ -208,7 +212,15 @@ class ActivityTasks:
         details = _payloads(request, "last_heartbeat_details")
         await self._apply(
             run,
-            inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure, details),
+            inputs.FailActivity(
+                scheduled_event_id,
+                attempt,
+                activity_id,
+                request.identity,
+                failure,
+                details,
+                _worker_version(request),
+            ),
         )
 
     async def _cancel(self, target: Target, request: Any) -> None:
@@ -221,6 +233,12 @@ class ActivityTasks:
         await self._apply(
             run, inputs.CancelActivity(scheduled_event_id, attempt, activity_id, request.identity, details)
         )
+
+
+def _worker_version(request: Message) -> WorkerVersionStamp | None:
+    """The build that answers; an answer by id does not say."""
+    known = "worker_version" in request.DESCRIPTOR.fields_by_name and request.HasField("worker_version")
+    return request.worker_version if known else None  # type: ignore[attr-defined]
 
 
 def _payloads(request: Message, name: str) -> Payloads | None:

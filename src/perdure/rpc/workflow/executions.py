@@ -61,7 +61,7 @@ class Executions:
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await executor.settled(current)
             return await self._repeated(namespace, current, request)
-        outcome = self._resolve(current, request)
+        outcome = self._resolve(namespace, current, request)
         if outcome is Start.USE_CURRENT:
             assert current is not None
             return await self._use_current(namespace, current, request)
@@ -81,12 +81,12 @@ class Executions:
         delayed = request.cron_schedule or get_duration(request.workflow_start_delay)
         return request.request_eager_execution and self._runtime.config.enable_eager_workflow_start and not delayed
 
-    def _resolve(self, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
+    def _resolve(self, namespace: Namespace, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
         return resolve(
             current.core if current is not None else None,
             request.workflow_id_reuse_policy,
             request.workflow_id_conflict_policy,
-            self._executor.now_ns(),
+            self._executor.now_ns(namespace.id),
             self._runtime.config,
         )
 
@@ -101,7 +101,7 @@ class Executions:
         signal: Signal | None = None,
     ) -> Run:
         executor = self._executor
-        now_ns = executor.now_ns()
+        now_ns = executor.now_ns(namespace.id)
         backoff_ns = get_duration(request.workflow_start_delay)
         if request.cron_schedule:
             backoff_ns = next_backoff(request.cron_schedule, now_ns, now_ns) or 0
@@ -154,7 +154,7 @@ class Executions:
         )
         response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
         if request.HasField("on_conflict_options"):
-            self._executor.apply(run, inputs.AttachRequest(request))
+            await self._executor.perform(run, inputs.AttachRequest(request))
             if request.on_conflict_options.attach_request_id:
                 updated = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
                 response.link.CopyFrom(_request_link(namespace, core, request.request_id, updated))
@@ -170,8 +170,7 @@ class Executions:
         validate.signal(request, self._runtime.config)
         target = request.workflow_execution
         run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
-        self._executor.apply(run, inputs.SignalWorkflow(_signal(request)))
-        await self._executor.settled(run)
+        await self._executor.perform(run, inputs.SignalWorkflow(_signal(request)))
         response = SignalWorkflowExecutionResponse()
         response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
         return response
@@ -189,13 +188,12 @@ class Executions:
             == WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
         )
         if current is not None and current.execution.running and not terminates:
-            self._executor.apply(current, inputs.SignalWorkflow(signal, with_start=True))
-            await self._executor.settled(current)
+            await self._executor.perform(current, inputs.SignalWorkflow(signal, with_start=True))
             return self._signaled(namespace, current, request.request_id, started=False)
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await self._executor.settled(current)
             return self._signaled(namespace, current, request.request_id, started=False)
-        outcome = self._resolve(current, start)
+        outcome = self._resolve(namespace, current, start)
         run = self._begin(namespace, start, current, outcome, signal=signal)
         await self._executor.settled(run)
         return self._signaled(namespace, run, request.request_id, started=True)
@@ -230,8 +228,7 @@ class Executions:
             request_id=request.request_id,
             links=list(request.links),
         )
-        self._executor.apply(run, inputs.CancelWorkflow(cancel))
-        await self._executor.settled(run)
+        await self._executor.perform(run, inputs.CancelWorkflow(cancel))
         return RequestCancelWorkflowExecutionResponse()
 
     async def terminate_workflow_execution(
@@ -251,8 +248,7 @@ class Executions:
             identity=request.identity,
             links=list(request.links),
         )
-        self._executor.apply(run, terminate)
-        await self._executor.settled(run)
+        await self._executor.perform(run, terminate)
         return TerminateWorkflowExecutionResponse()
 
     async def _find(self, namespace: Namespace, workflow_id: str, run_id: str, first_run_id: str) -> Run:

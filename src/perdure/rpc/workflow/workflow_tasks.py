@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import History
 from temporalio.api.workflowservice.v1 import (
@@ -31,7 +32,7 @@ from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.activity_tasks import activity_response
-from perdure.rpc.workflow.polls import Polls
+from perdure.rpc.workflow.polls import Polls, worker_version
 from perdure.runtime import history
 from perdure.runtime.matching import Poll, Taken, Task
 from perdure.runtime.queries import Queries, QueryTask
@@ -56,9 +57,10 @@ class WorkflowTasks:
         sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
         name = workflow_queue(namespace.id, request.task_queue.name)
         identity = request.identity
+        version = worker_version(request)
 
         async def take(task: Task) -> Taken:
-            return await self._take(call, task, identity, sticky)
+            return await self._take(call, task, identity, sticky, version)
 
         def take_query(query: QueryTask) -> bool:
             if call.done:
@@ -72,7 +74,9 @@ class WorkflowTasks:
     def _spawn(self, coroutine: Any) -> None:
         self._polls.spawn(coroutine)
 
-    async def _take(self, call: Call, task: Task, identity: str, sticky: bool) -> Taken:
+    async def _take(
+        self, call: Call, task: Task, identity: str, sticky: bool, version: WorkerVersionStamp | None
+    ) -> Taken:
         executor = self._executor
         run = executor.cached(task[1]) or await executor.by_key(task[1])
         if run is None:
@@ -83,10 +87,15 @@ class WorkflowTasks:
         if waiting is None:
             return Taken.STALE
         start = inputs.StartWorkflowTask(
-            waiting.scheduled_event_id, request_id=executor.ids.uuid(), identity=identity, sticky=sticky
+            waiting.scheduled_event_id,
+            request_id=executor.ids.uuid(),
+            identity=identity,
+            sticky=sticky,
+            worker_version=version,
         )
         try:
-            executor.apply(run, start)
+            if executor.apply(run, start).error is not None:
+                return Taken.STALE
         except NotFound:
             return Taken.STALE
         core, started = run.core, run.execution.pending_workflow_task
@@ -201,9 +210,7 @@ class WorkflowTasks:
         completed: Completed = decision.reply
         self._queries.answer(run, request.query_results, task_created=completed.task_created)
         eager = [run.execution.activity(event_id) for event_id in completed.eager_activities]
-        await self._executor.settled(run)
-        if decision.error is not None:
-            raise decision.error
+        await self._executor.answered(run, decision)
         response = RespondWorkflowTaskCompletedResponse()
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
@@ -236,9 +243,9 @@ class WorkflowTasks:
             identity=request.identity,
             binary_checksum=request.binary_checksum,
         )
-        self._executor.apply(run, fail)
+        decision = self._executor.apply(run, fail)
         self._queries.task_failed(run)
-        await self._executor.settled(run)
+        await self._executor.answered(run, decision)
         return RespondWorkflowTaskFailedResponse()
 
     # Workers that leave.
@@ -250,8 +257,7 @@ class WorkflowTasks:
         namespace = self._runtime.namespaces.get(request.namespace)
         validate.describe(request)
         run = await self._executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
-        self._executor.apply(run, inputs.ResetStickiness())
-        await self._executor.settled(run)
+        await self._executor.perform(run, inputs.ResetStickiness())
         return ResetStickyTaskQueueResponse()
 
     async def shutdown_worker(self, request: ShutdownWorkerRequest, call: Call) -> ShutdownWorkerResponse:
