@@ -53,7 +53,7 @@ async def test_a_started_task_whose_timeout_is_far_times_out(world: World):
 async def test_a_task_times_out_that_was_started_while_the_deadlines_are_read_again(world: World):
     await turns()
     run = await world.start("w")
-    world.runtime.deadlines.reload()
+    world.runtime.time.reload()
     world.start_task(run)
     await turns()
     world.clock.advance(11 * SECOND_NS)
@@ -217,3 +217,24 @@ async def test_a_worker_that_left_does_not_get_tasks_when_its_polls_end_later(wo
     assert not tasks.is_polled("sticky")
     tasks.poll("sticky", Poll("worker", take))
     assert tasks.is_polled("sticky")
+
+
+async def test_a_queue_with_many_tasks_lets_others_have_a_turn(world: World):
+    tasks = world.runtime.matching
+    given: list[Task] = []
+
+    async def take(task: Task) -> Taken:
+        given.append(task)
+        return Taken.SERVED
+
+    tasks.poll("q", Poll("worker", take))
+    await turns()
+    for number in range(3 * matching.MAX_AT_ONCE):
+        tasks.add("q", number, number, 1, "")
+    for _ in range(3 * matching.MAX_AT_ONCE):
+        tasks._queues["q"].polls.append(Poll("worker", take))
+    before = len(given)
+    tasks._match(tasks._queues["q"])
+    assert len(given) - before == matching.MAX_AT_ONCE
+    await turns()
+    assert len(given) == 3 * matching.MAX_AT_ONCE
