@@ -20,7 +20,7 @@ ACCEPTED = (
     Accepted(
         "go|typescript",
         "listed_and_counted",
-        r"result\.bad query\.error.*message",
+        r"result\.bad query\.error.*(message|details)",
         "Perdure says where a query is wrong.",
     ),
 )

@@ -46,23 +46,18 @@ def _build_go() -> None:
 
 
 def _build_typescript() -> None:
-    folder = BUILD / "typescript"
+    """Install the packages once for each lock file; the sources are copied beside them."""
+    folder, source = BUILD / "typescript", HERE / "typescript"
     folder.mkdir(parents=True, exist_ok=True)
-    source = HERE / "typescript"
-    lock = source / "package-lock.json"
-    installed = folder / "package-lock.json"
-    for name in ("package.json", "package-lock.json", ".npmrc"):
-        if name != "package-lock.json" or not installed.exists() or installed.read_bytes() != lock.read_bytes():
+    installed, lock = folder / "installed.json", (source / "package-lock.json").read_text()
+    if not installed.exists() or installed.read_text() != lock:
+        for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(source / name, folder / name)
-    if not (folder / "node_modules" / ".installed").exists() or _installed_from(folder) != lock.read_text():
-        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-        (folder / "node_modules" / ".installed").write_text(lock.read_text())
+        # Not `npm ci`: it fails where a registry lacks the builds for other platforms, which nobody needs.
+        _run(["npm", "install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund"], folder)
+        installed.write_text(lock)
     shutil.rmtree(folder / "src", ignore_errors=True)
     shutil.copytree(source / "src", folder / "src")
-
-
-def _installed_from(folder: Path) -> str:
-    return (folder / "node_modules" / ".installed").read_text()
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -70,12 +65,12 @@ def _run(command: list[str], folder: Path) -> None:
         raise Unavailable(f"{command[0]} is not installed")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S)
     if done.returncode:
-        raise Unavailable(f"`{' '.join(command)}` failed: {done.stderr.strip()[-800:]}")
+        raise Unavailable(f"`{' '.join(command)}` failed: {done.stderr.strip()[:800]}")
 
 
 GO = Program("go", "go", _build_go, [str(BUILD / "go")])
 TYPESCRIPT = Program("typescript", "node", _build_typescript, ["node", str(BUILD / "typescript" / "src" / "main.js")])
-PROGRAMS: tuple[Program, ...] = (GO,)
+PROGRAMS = (GO, TYPESCRIPT)
 
 
 def build(program: Program) -> None:
@@ -87,7 +82,7 @@ def build(program: Program) -> None:
 async def run(program: Program, address: str, names: Iterable[str], token: str, tell: Told) -> Records:
     """What each scenario of a built program told and left on the server; all scenarios if none is named."""
     records: Records = {}
-    async for line in _lines([*program.command, "-address", address, "-token", token, *names]):
+    async for line in lines(program, ["-address", address, "-token", token, *names]):
         name = line["scenario"]
         records[name] = await look(address, token, line["workflows"], line["result"])
         if broken := line.get("broken"):
@@ -96,17 +91,20 @@ async def run(program: Program, address: str, names: Iterable[str], token: str, 
     return records
 
 
-async def _lines(command: list[str]) -> AsyncIterator[dict[str, Any]]:
+async def lines(program: Program, arguments: Iterable[str]) -> AsyncIterator[dict[str, Any]]:
+    """What a built program prints, a scenario a line; it is killed when that takes too long."""
     environment = {**os.environ, "NODE_NO_WARNINGS": "1"}
     log = (BUILD / "programs.log").open("ab")
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=log, limit=1 << 24, env=environment
+        *program.command, *arguments, stdout=asyncio.subprocess.PIPE, stderr=log, limit=1 << 24, env=environment
     )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(LIMIT_S):
             async for line in process.stdout:
-                yield json.loads(line)
+                # A dev server that the program starts may share its output.
+                if line.startswith(b"{"):
+                    yield json.loads(line)
             await process.wait()
     finally:
         log.close()

@@ -174,11 +174,11 @@ func activityIsCompletedFromElsewhere(s *session) error {
 
 func activitiesSideBySide(s *session) error {
 	s.work(act{"square", func(_ context.Context, n int) (int, error) {
-		time.Sleep(time.Duration(n) * 150 * time.Millisecond)
+		time.Sleep(time.Duration(n) * 500 * time.Millisecond)
 		return n * n, nil
 	}}, flow{"sum", func(ctx workflow.Context) (int, error) {
 		var running []workflow.Future
-		for n := 1; n <= 5; n++ {
+		for n := 1; n <= 3; n++ {
 			running = append(running, workflow.ExecuteActivity(withActivity(ctx, nil), "square", n))
 		}
 		total := 0

@@ -117,6 +117,24 @@ class Dynamic:
     history_max_auto_reset_points: int = _key("history.historyMaxAutoResetPoints", 20)
     """Reset points one run keeps."""
 
+    # Updates.
+    max_in_flight_updates: int = _key("history.maxInFlightUpdates", 10)
+    """Updates of one run that are admitted and not complete; 0: no limit."""
+    max_in_flight_update_payloads_bytes: int = _key("history.maxInFlightUpdatePayloads", 20 * MIB)
+    """Likewise, by size; 0: no limit."""
+    max_total_updates: int = _key("history.maxTotalUpdates", 2000)
+    """Updates one run takes, rejected ones not counted; 0: no limit."""
+    max_total_updates_suggest_continue_as_new_threshold: float = _key(
+        "history.maxTotalUpdates.suggestContinueAsNewThreshold", 0.9
+    )
+    """The part of them from which workers are told to continue as new."""
+    discard_speculative_workflow_task_maximum_events_count: int = _key(
+        "history.discardSpeculativeWorkflowTaskMaximumEventsCount", 10
+    )
+    """A workflow task that only rejected updates leaves no trace unless it brought more events than these."""
+    speculative_workflow_task_schedule_to_start_timeout_s: float = _key("", 5.0)
+    """How long a workflow task for updates alone waits for a worker before it is written."""
+
     # Workflow and activity tasks.
     default_workflow_task_timeout_s: float = _key("history.defaultWorkflowTaskTimeout", 10.0)
     """When a start names none."""
@@ -140,6 +158,18 @@ class Dynamic:
     """Without a poll for this long queries fail at once."""
     poller_history_ttl_s: float = _key("matching.PollerHistoryTTL", 300.0)
     """How long DescribeTaskQueue shows a poller."""
+    max_fairness_key_weight_overrides: int = _key("matching.maxFairnessKeyWeightOverrides", 1000)
+    """Weights that may be set for the fairness keys of one task queue."""
+    reachability_query_build_id_limit: int = _key("limit.reachabilityQueryBuildIds", 5)
+    """Build ids that one DescribeTaskQueue may ask the reachability of."""
+    poller_scaling_minimum_backlog_s: float = _key("matching.pollerScalingMinimumBacklog", 0.2)
+    """Workers are told to poll more when tasks have waited for longer."""
+    poller_scaling_wait_time_s: float = _key("matching.pollerScalingWaitTime", 1.0)
+    """Workers are told to poll less when a poll has waited for so long."""
+    poller_scaling_decisions_per_second: float = _key("matching.pollerScalingDecisionsPerSecond", 10.0)
+    """How often a poller is told to poll more."""
+    poller_scaling_task_add_to_dispatch_ratio: float = _key("matching.pollerScalingTaskAddToDispatchRatio", 1.2)
+    """Workers are told to poll more when tasks come faster than they go by this factor."""
     enable_sticky_query: bool = _key("system.enableStickyQuery", True)
     """Queries go to the worker that has the workflow cached."""
     enable_eager_workflow_start: bool = _key("system.enableEagerWorkflowStart", True)

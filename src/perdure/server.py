@@ -30,12 +30,14 @@ from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.schedules import ScheduleHandlers
 from perdure.rpc.workflow.system import System
 from perdure.rpc.workflow.task_queues import TaskQueues
+from perdure.rpc.workflow.updates import UpdateHandlers
 from perdure.rpc.workflow.visibility import VisibilityHandlers
 from perdure.rpc.workflow.workers import WorkerHandlers
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
 from perdure.runtime.queries import Queries
 from perdure.runtime.runtime import Runtime
+from perdure.runtime.updates import Updates
 from perdure.storage.base import Batch
 from perdure.storage.sqlite import SqliteStorage
 from perdure.visibility import schema
@@ -117,6 +119,7 @@ class Server:
         self._http: HttpServer | None = None
         self._polls: Polls | None = None
         self._histories: Histories | None = None
+        self._updates: Updates | None = None
         self.port = 0
         """The port, once the server has started."""
         self.http_port: int | None = None
@@ -184,6 +187,7 @@ class Server:
 
     def _families(self, runtime: Runtime, polls: Polls, cluster_id: str) -> list[object]:
         queries = Queries(runtime)
+        self._updates = Updates(runtime)
         workflow_tasks = WorkflowTasks(runtime, polls, queries)
         self._histories = Histories(runtime)
         return [
@@ -196,6 +200,7 @@ class Server:
             ActivityTasks(runtime, polls),
             NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
+            UpdateHandlers(runtime, self._updates),
             Executions(runtime, workflow_tasks),
             self._histories,
             Descriptions(runtime),
@@ -238,6 +243,8 @@ class Server:
             polls.release_all()
         if self._histories is not None:
             self._histories.release_all()
+        if self._updates is not None:
+            self._updates.release_all()
         if runtime is not None:
             runtime.matching.stop()
         try:

@@ -20,6 +20,7 @@ from perdure.rpc.server import create_server
 from perdure.rpc.transport import TRANSPORTS
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.system import System
+from perdure.server import Server
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -61,6 +62,29 @@ async def test_the_official_sdk_connects(address: str) -> None:
 async def test_health_is_serving(channel: grpc.aio.Channel, service: str) -> None:
     health = health_pb2_grpc.HealthStub(channel)
     assert (await health.Check(health_pb2.HealthCheckRequest(service=service))).status == SERVING
+
+
+async def test_health_is_watched_for_as_long_as_the_client_likes(channel: grpc.aio.Channel) -> None:
+    health = health_pb2_grpc.HealthStub(channel)
+    for service, state in (("", SERVING), ("other", health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)):
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=service))
+        assert (await watch.read()).status == state
+        assert (await health.Check(health_pb2.HealthCheckRequest())).status == SERVING
+        assert not watch.done()
+        watch.cancel()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_end_of_the_server_ends_a_watch(transport: str) -> None:
+    server = Server(transport=transport)
+    await server.start()
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == SERVING
+        await server.stop()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch.read()
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
 async def test_health_of_a_service_that_is_not_ours_is_not_found(channel: grpc.aio.Channel) -> None:

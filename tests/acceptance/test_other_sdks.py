@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from examples.processes import ServerProcess
 from parity.golden import golden, outlines
-from parity.programs import PROGRAMS, TRIES, Program, Records, Unavailable, build, finding
+from parity.histories import ProgramNormaliser
+from parity.programs import PROGRAMS, TRIES, Program, Records, Unavailable, build, finding, lines
 from parity.results import told
 
 
@@ -54,3 +57,16 @@ def test_programs_see_what_they_saw_on_the_reference(program: Program, running: 
     findings = [finding(program.family, name, expected[name], records[name]) for name in expected]
     wrong = [found for found in findings if found.state == "unexplained"]
     assert not wrong, "\n".join(map(told, wrong))
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.family)
+async def test_the_test_environment_of_the_sdk_starts_perdure(program: Program, tmp_path: Path) -> None:
+    await asyncio.to_thread(built, program)
+    perdure = tmp_path / "perdure"
+    perdure.write_text(f'#!/bin/sh\nPYTHONPATH={":".join(sys.path)} exec {sys.executable} -m perdure.cli "$@"\n')
+    perdure.chmod(0o755)
+    names = ["executes", "attributes"]
+    told_by = {line["scenario"]: line async for line in lines(program, ["-dev-server", str(perdure), *names])}
+    results = {name: ProgramNormaliser("x").told(told_by[name]["result"]) for name in names}
+    assert results == {name: golden(program)[name]["result"] for name in names}

@@ -17,33 +17,23 @@ from tests.conformance.messages import enum_prefix
 from tests.conformance.runner import GOLDEN
 from tests.conformance.scenarios.ids import CONFLICT, REUSE, STATES
 
-# What later issues bring: updates, Nexus, pausing, time skipping, reset, versioning.
-LATER_EVENTS = ("WORKFLOW_EXECUTION_UPDATE_", "NEXUS_", "_EXTERNALLY", "PAUSED", "TIME_SKIPPING", "UNSPECIFIED")
+# Not in scope: Nexus, time skipping, versioning, standalone activities. A rejected update leaves no event.
+LATER_EVENTS = ("UPDATE_REJECTED", "NEXUS_", "_EXTERNALLY", "TIME_SKIPPING", "UNSPECIFIED")
 LATER_COMMANDS = ("NEXUS", "UNSPECIFIED")
 # GRPC_MESSAGE_TOO_LARGE is never written: it terminates the workflow with another cause.
-LATER_CAUSES = ("NEXUS", "UNHANDLED_UPDATE", "PAUSE_REQUESTED", "GRPC_MESSAGE_TOO_LARGE")
+LATER_CAUSES = ("NEXUS", "GRPC_MESSAGE_TOO_LARGE")
 # They tell of the whole server or of its build, not of one conversation.
 OF_THE_SERVER = ("GetClusterInfo", "ListNamespaces", "ListTaskQueuePartitions")
 LATER_METHODS = (
     "ActivityExecution",
-    "ActivityOptions",
-    "Batch",
     "BuildId",
     "Deployment",
-    "MultiOperation",
     "Nexus",
-    "Pause",
-    "ResetActivity",
-    "ResetWorkflow",
     "Rule",
     "TaskReachability",
     "TimeSkipping",
-    "Unpause",
-    "UpdateTaskQueueConfig",
-    "UpdateWorkflow",
-    "ExecutionUpdate",
     "VersioningRules",
-    "Worker",
+    "WorkerConfig",
 )
 
 

@@ -21,8 +21,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from tests.conformance.driver import Driver, Execution, Refused
 from tests.conformance.messages import enum_prefix
 
@@ -153,6 +154,8 @@ class Normaliser:
                 return "set" if value.seconds > 0 else "zero"
             if kind == "google.protobuf.Duration":
                 return duration(value.seconds, value.nanos)
+            if kind == "google.protobuf.Any":
+                return self._any(value)
             return self.message(value)
         if field.enum_type:
             known = field.enum_type.values_by_number.get(value)
@@ -160,6 +163,15 @@ class Normaliser:
         if isinstance(value, bytes):
             return base64.b64encode(value).decode()
         return self.text(value, LABELS.get(field.name, "id")) if isinstance(value, str) else value
+
+    def _any(self, value: Any) -> Any:
+        name = value.type_url.rpartition("/")[2]
+        try:
+            found = descriptor_pool.Default().FindMessageTypeByName(name)
+            body = message_factory.GetMessageClass(found).FromString(value.value)
+        except (KeyError, DecodeError):
+            return {"type": value.type_url, "value": base64.b64encode(value.value).decode()}
+        return {"type": value.type_url, **self.message(body)}
 
     def _expiration(self, value: Any) -> str:
         """Equal expirations have equal labels: a chain of runs has one."""

@@ -38,7 +38,9 @@ from temporalio.api.common.v1 import (
 from temporalio.api.enums.v1 import CommandType, EventType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.update.v1 import Acceptance, Input, Meta, Outcome, Rejection, Request, Response
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, StartWorkflowExecutionRequest
 from tests.engine.invariants import check, fingerprint
 
@@ -234,6 +236,9 @@ class Conversation:
     def terminate(self) -> None:
         self.tell(inputs.TerminateWorkflow(reason="stop", identity="client"))
 
+    def update(self, update_id: str = "u", first_execution_run_id: str = "") -> Any:
+        return self.tell(inputs.AdmitUpdate(update_request(update_id), first_execution_run_id))
+
     # Being the workflow's worker.
 
     @property
@@ -355,6 +360,37 @@ def _value(value: Any, owner: Message, name: str) -> str:
         return ",".join(p.data.decode().strip('"') for p in value.payloads)
     enum = owner.DESCRIPTOR.fields_by_name[name].enum_type
     return enum.values_by_number[value].name if enum is not None else str(value)
+
+
+# Updates.
+
+
+def update_request(update_id: str = "u") -> Request:
+    return Request(meta=Meta(update_id=update_id), input=Input(name="change", args=payloads("more")))
+
+
+def message(update_id: str, body: Message) -> ProtocolMessage:
+    made = ProtocolMessage(id=f"{update_id}/{body.DESCRIPTOR.name}", protocol_instance_id=update_id)
+    made.body.Pack(body)
+    return made
+
+
+def accept(update_id: str = "u", **fields: Any) -> ProtocolMessage:
+    fields = {"accepted_request_message_id": "m", "accepted_request_sequencing_event_id": 1, **fields}
+    return message(update_id, Acceptance(**fields))
+
+
+def reject(update_id: str = "u", **fields: Any) -> ProtocolMessage:
+    return message(update_id, Rejection(failure=application("no"), **fields))
+
+
+def respond(update_id: str = "u", result: str = "done") -> ProtocolMessage:
+    return message(update_id, Response(meta=Meta(update_id=update_id), outcome=Outcome(success=payloads(result))))
+
+
+def spoken(sent: ProtocolMessage) -> Command:
+    """The command that says when in an answer a message counts."""
+    return command("PROTOCOL_MESSAGE", message_id=sent.id)
 
 
 # Commands and failures.

@@ -10,7 +10,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
 
 from perdure.config import Dynamic
-from perdure.engine.execution import Execution, Kind, decode_core, decode_item, encode
+from perdure.engine.execution import Execution, Kind, UpdateState, decode_core, decode_item, encode
 from perdure.engine.rebuild import ITEMS_NOT_IN_EVENTS, NOT_IN_EVENTS, SETTLED_AFTER_CLOSE, Identity, rebuild
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ def _check_wakes(execution: Execution, events: list[HistoryEvent]) -> None:
     """No wake-up is lost: what the workflow has not seen comes with a task, or with the end of the first backoff."""
     if not execution.running or execution.pending_workflow_task is not None:
         return
+    waiting = [key for key, update in execution.pending[Kind.UPDATE].items() if update.state < UpdateState.ACCEPTED]
+    assert not waiting, f"no task for updates {waiting}"
     if "first-task" in execution.pending[Kind.LIFETIME]:
         return
     seen = execution.core.previous_started_event_id

@@ -99,6 +99,20 @@ ENDINGS: dict[str, Callable[[Talk, str, int], Command]] = {
 }
 """What ends an answer: the close, or a command that is mostly wrong."""
 
+MESSAGES: list[Callable[[Any], list[Any]]] = [
+    lambda u: [d.accept(u.update_id)] if u.state < 3 else [],
+    lambda u: [d.accept(u.update_id), d.respond(u.update_id)] if u.state < 3 else [],
+    lambda u: [d.respond(u.update_id)] if u.state == 3 else [],
+    lambda u: [d.reject(u.update_id)] if u.state < 3 else [],
+    lambda u: [],
+]
+STRANGE_MESSAGES = [
+    [d.accept("lost", accepted_request=d.update_request("lost"))],
+    [d.accept("unknown")],
+    [d.respond("u1"), d.respond("u1")],
+    [d.message("u2", d.update_request("u2"))],
+]
+
 Wish = tuple[str, int]
 Step = tuple[str, int, int, list[Wish]]
 
@@ -149,11 +163,20 @@ class Talk:
 
     def work(self, a: int, b: int, wishes: list[Wish]) -> None:
         self.poll(a, b, wishes)
-        self._answer(wishes, sticky=a > 3, force_create_new_workflow_task=b == 0)
+        self._answer(wishes, sticky=a > 3, force_create_new_workflow_task=b == 0, **self._messages(a, b))
 
     def answer(self, a: int, b: int, wishes: list[Wish]) -> None:
         fields = {"force_create_new_workflow_task": b < 4, "return_new_workflow_task": b % 2 == 0}
-        self._answer([] if a > 6 else wishes, sticky=a > 3, **fields)
+        self._answer([] if a > 6 else wishes, sticky=a > 3, **fields, **self._messages(b, a))
+
+    def _messages(self, a: int, b: int) -> dict[str, Any]:
+        """Messages about the updates that there are, mostly right."""
+        updates = self.talk.execution.pending[Kind.UPDATE].values()
+        made = [MESSAGES[(a + b + n) % len(MESSAGES)](u) for n, u in enumerate(updates)]
+        if a == 9:
+            made.append(STRANGE_MESSAGES[b % len(STRANGE_MESSAGES)])
+        capabilities = {"discard_speculative_workflow_task_with_events": a % 2 == 0}
+        return {"messages": [each for some in made for each in some], "capabilities": capabilities}
 
     def poll(self, a: int, b: int, wishes: list[Wish]) -> None:
         task = self.talk.execution.pending_workflow_task
@@ -222,6 +245,16 @@ class Talk:
     def signal(self, a: int, b: int, wishes: list[Wish]) -> None:
         self.say(lambda: self.talk.signal("hello", request_id=f"r{b}" if a == 0 else ""))
 
+    def update(self, a: int, b: int, wishes: list[Wish]) -> None:
+        self.say(lambda: self.talk.update(f"u{b}", "another run" if a == 9 else ""))
+
+    def reject(self, a: int, b: int, wishes: list[Wish]) -> None:
+        """An update for which there would be no task, and a worker that only rejects."""
+        self.update(a, b, wishes)
+        self.poll(a, b, [])
+        sent = [d.reject(key) for key, u in self.talk.execution.pending[Kind.UPDATE].items() if u.state < 3]
+        self._answer([], sticky=a > 3, messages=[] if a == 1 else sent, return_new_workflow_task=b > 4)
+
     def client(self, a: int, b: int, wishes: list[Wish]) -> None:
         if a < 3:
             self.say(self.talk.cancel)
@@ -276,6 +309,8 @@ STEPS: dict[str, Callable[[Talk, int, int, list[Wish]], None]] = {
     "start activity": Talk.start_activity,
     "activity": Talk.activity,
     "signal": Talk.signal,
+    "update": Talk.update,
+    "reject": Talk.reject,
     "client": Talk.client,
     "advance": Talk.advance,
     "child": Talk.child,
@@ -306,6 +341,10 @@ def count(talk: Conversation) -> None:
     REACHED["unwritten task"] += task is not None and task.attempt > 1
     REACHED["unwritten task started"] += task is not None and task.attempt > 1 and task.started_ns > 0
     REACHED["task with a longer timeout"] += task is not None and task.attempt > 3
+    REACHED["speculative task"] += task is not None and task.speculative
+    REACHED["speculative task started"] += task is not None and task.speculative and task.started_ns > 0
+    REACHED["nothing written"] += talk.decision.volatile
+    REACHED["task discarded"] += talk.decision.volatile and getattr(talk.decision.reply, "discarded", False)
     REACHED["sticky task"] += task is not None and task.sticky
     REACHED["suggested to continue as new"] += task is not None and task.suggest_continue_as_new
     activities = talk.execution.pending[Kind.ACTIVITY].values()
@@ -324,11 +363,14 @@ WANTED = {
     "next run",
     "refused",
     "sticky task",
+    "speculative task",
+    "speculative task started",
+    "task discarded",
     "suggested to continue as new",
     "task with a longer timeout",
     "unwritten task",
     "unwritten task started",
-    *(d.short(event_type) for event_type in APPLIED),
+    *(d.short(event_type) for event_type in APPLIED - {EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED}),
     *(f"start {name}" for name in STARTS),
 }
 

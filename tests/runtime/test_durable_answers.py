@@ -24,8 +24,9 @@ from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
 from perdure.runtime.queries import Queries
+from perdure.runtime.queue import Poll, Taken
 
 
 class Answered(CallState):

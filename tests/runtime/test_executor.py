@@ -23,8 +23,9 @@ from perdure.engine.machines.workflow import Signal, StartOptions
 from perdure.engine.queues import workflow_queue
 from perdure.errors import NamespaceNotFound, ResourceExhausted, Unavailable
 from perdure.runtime import rows
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
 from perdure.runtime.namespaces import Namespace
+from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 from perdure.storage.base import Batch, CommitFailed, Done

@@ -68,7 +68,14 @@ async def test_nothing_is_promised_that_does_not_work():
     async with connected(Server()) as client:
         info = (await client.describe("default")).namespace_info
         promised = [field.name for field, _ in info.capabilities.ListFields()]
-        assert promised == ["eager_workflow_start", "worker_heartbeats", "reported_problems_search_attribute"]
+        assert promised == [
+            "eager_workflow_start",
+            "sync_update",
+            "async_update",
+            "worker_heartbeats",
+            "reported_problems_search_attribute",
+            "poller_autoscaling",
+        ]
         assert not info.supports_schedules
         assert info.limits.blob_size_limit_error == Dynamic().blob_size_limit_error_bytes
         assert info.limits.memo_size_limit_error == Dynamic().memo_size_limit_error_bytes
@@ -85,7 +92,7 @@ async def test_what_is_promised_follows_the_configuration():
     async with connected(Server(dynamic_config=dynamic)) as client:
         info = (await client.describe("default")).namespace_info
         promised = [field.name for field, _ in info.capabilities.ListFields()]
-        assert promised == ["worker_poll_complete_on_shutdown"]
+        assert promised == ["sync_update", "async_update", "worker_poll_complete_on_shutdown", "poller_autoscaling"]
         assert info.limits.blob_size_limit_error == 1000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -18,7 +19,8 @@ from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.queues import workflow_queue
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
+from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 from perdure.runtime.sticky import RECONNECT_NS
@@ -139,15 +141,16 @@ async def test_a_workflow_task_that_could_not_be_read_is_handed_out_again(
 ):
     edge = Edge(world)
 
-    async def unreadable(*_: object, **__: object) -> bytes:
-        raise OSError("not now")
+    whole, failures = edge.tasks.response, ["not now"]
 
-    with monkeypatch.context() as broken:
-        broken.setattr(edge.tasks, "response", unreadable)
-        call = edge.poll()
-        run = await world.start("w")
-        await turns()
-    world.clock.advance(2 * SECOND_NS)
+    async def unreadable_once(*args: Any, **options: Any) -> bytes:
+        if failures:
+            raise OSError(failures.pop())
+        return await whole(*args, **options)
+
+    monkeypatch.setattr(edge.tasks, "response", unreadable_once)
+    call = edge.poll()
+    run = await world.start("w")
     await within(call.answer)
     task = run.execution.pending_workflow_task
     assert task is not None and task.attempt == 2

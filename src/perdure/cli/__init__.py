@@ -14,6 +14,7 @@ from perdure.errors import PerdureError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("perdure.cli.up", "up"),
+    "openapi": ("perdure.cli.openapi", "openapi"),
     "check": ("perdure.cli.check", "check"),
     "version": ("perdure.cli.version", "version"),
     "test-server": ("perdure.cli.test_server", "test_server"),

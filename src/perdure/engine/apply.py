@@ -34,10 +34,12 @@ from perdure.engine.execution import (
     Request,
     Start,
     Timer,
+    Update,
+    UpdateState,
     WorkflowTask,
 )
 from perdure.engine.payloads import merge_payloads
-from perdure.engine.queues import activity_queue, workflow_queue
+from perdure.engine.queues import activity_queue, task_order, workflow_queue
 from perdure.engine.times import get_duration, get_time
 
 if TYPE_CHECKING:
@@ -181,14 +183,22 @@ def _task_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
 
 
 def put_workflow_task(
-    state: State, *, scheduled_event_id: int, now_ns: int, timeout_ns: int, attempt: int, task_queue: str, sticky: bool
+    state: State,
+    *,
+    scheduled_event_id: int,
+    now_ns: int,
+    timeout_ns: int,
+    attempt: int,
+    task_queue: str,
+    sticky: bool,
+    speculative: bool = False,
 ) -> WorkflowTask:
     """A task that waits for a worker, written or not. On a sticky queue it waits only so long."""
     core = state.core
     task = WorkflowTask(
         due_ns=now_ns + core.sticky_timeout_ns if sticky and core.sticky_timeout_ns else None,
         queue=workflow_queue(core.namespace_id, task_queue),
-        order=now_ns,
+        order=task_order(now_ns, core.priority),
         scheduled_event_id=scheduled_event_id,
         scheduled_ns=now_ns,
         original_scheduled_ns=now_ns,
@@ -197,9 +207,11 @@ def put_workflow_task(
         task_queue=task_queue,
         sticky=sticky,
         stamp=core.stamp,
+        speculative=speculative,
     )
-    core.first_task_scheduled = True
-    state.items(Kind.LIFETIME).remove("first-task")
+    if not speculative:
+        core.first_task_scheduled = True
+        state.items(Kind.LIFETIME).remove("first-task")
     state.items(Kind.WORKFLOW_TASK).put("", task)
     return task
 
@@ -323,6 +335,7 @@ def clear_stickiness(state: State) -> None:
 def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
     now = get_time(event.event_time)
     to_close, to_start = get_duration(a.schedule_to_close_timeout), get_duration(a.schedule_to_start_timeout)
+    priority = a.priority.SerializeToString(deterministic=True) if a.HasField("priority") else b""
     activity = Activity(
         scheduled_event_id=event.event_id,
         activity_id=a.activity_id,
@@ -337,11 +350,12 @@ def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
         has_retry_policy=a.HasField("retry_policy"),
         retry_policy=a.retry_policy.SerializeToString(deterministic=True) if a.HasField("retry_policy") else b"",
         retry_expiration_ns=now + to_close if to_close else 0,
-        priority=a.priority.SerializeToString(deterministic=True) if a.HasField("priority") else b"",
+        priority=priority,
         input=a.input.SerializeToString(deterministic=True) if a.HasField("input") else b"",
         header=a.header.SerializeToString(deterministic=True) if a.HasField("header") else b"",
         queue=activity_queue(state.core.namespace_id, a.task_queue.name),
-        order=now,
+        # Activities of one moment go out in the order of their commands.
+        order=task_order(now + event.event_id, state.core.priority, priority),
     )
     activity.due_ns = activity_due_ns(activity)
     state.items(Kind.ACTIVITY).put(event.event_id, activity)
@@ -493,6 +507,30 @@ def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
         remember_request(state, a.attached_request_id, event)
 
 
+def _update_admitted(state: State, event: HistoryEvent, a: Any) -> None:
+    update_id = a.request.meta.update_id
+    state.items(Kind.UPDATE).put(update_id, Update(update_id=update_id, in_history=True))
+    if a.request.request_id:
+        remember_request(state, a.request.request_id, event)
+
+
+def _update_accepted(state: State, event: HistoryEvent, a: Any) -> None:
+    update = Update(
+        update_id=a.protocol_instance_id,
+        state=UpdateState.ACCEPTED,
+        accepted_event_id=event.event_id,
+    )
+    state.items(Kind.UPDATE).put(update.update_id, update)
+    if a.accepted_request.request_id:
+        remember_request(state, a.accepted_request.request_id, event)
+
+
+def _update_completed(state: State, event: HistoryEvent, a: Any) -> None:
+    update = state.items(Kind.UPDATE).edit(a.meta.update_id)
+    update.state = UpdateState.COMPLETED
+    update.completed_event_id = event.event_id
+
+
 def _nothing(state: State, event: HistoryEvent, a: Any) -> None:
     """The event is for the workflow's code alone."""
 
@@ -542,6 +580,9 @@ _BY_NAME: dict[str, _Handler] = {
     "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES": _search_attributes_upserted,
     "WORKFLOW_PROPERTIES_MODIFIED": _properties_modified,
     "WORKFLOW_EXECUTION_OPTIONS_UPDATED": _options_updated,
+    "WORKFLOW_EXECUTION_UPDATE_ADMITTED": _update_admitted,
+    "WORKFLOW_EXECUTION_UPDATE_ACCEPTED": _update_accepted,
+    "WORKFLOW_EXECUTION_UPDATE_COMPLETED": _update_completed,
 }
 
 _HANDLERS: dict[int, tuple[str, _Handler]] = {

@@ -17,12 +17,14 @@ from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.enums.v1 import failed_cause_pb2 as C
 from temporalio.api.failure.v1 import Failure
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
+from temporalio.api.update.v1 import Rejection
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 
 from perdure.engine.apply import clear_stickiness
 from perdure.engine.checks import BadCommand, CommandContext, check_command, check_sequence
 from perdure.engine.execution import Kind, WorkflowTask
-from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
+from perdure.engine.machines import activity, child, close, external, timer, update, workflow, workflow_task
 from perdure.engine.messages import copy_present
 from perdure.engine.times import NS, get_duration
 from perdure.engine.transition import Namespace, Transition
@@ -38,6 +40,8 @@ class Completed:
     new_task: WorkflowTask | None = None
     eager_activities: list[int] = field(default_factory=list)
     task_created: bool = False
+    discarded: bool = False
+    """The task was speculative and nothing came of it: the worker has to forget its events."""
 
 
 @dataclass(slots=True)
@@ -48,6 +52,8 @@ class _Batch:
     completed_event_id: int
     request: RespondWorkflowTaskCompletedRequest
     context: CommandContext
+    messages: dict[str, ProtocolMessage]
+    """Those that have not been handled yet, by id."""
     children: set[str] = field(default_factory=set)
     eager: list[int] = field(default_factory=list)
     canceled_unstarted: bool = False
@@ -65,11 +71,21 @@ def complete(
         return t, _complete(t, task, request)
     except BadCommand as bad:
         if task.attempt > 1 and bad.cause != C.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND:
-            raise InvalidArgument(bad.message) from bad
+            return _keep_failing(make(), bad)
         t = make()
+        update.task_failed(t)
         _fail(t, bad, request)
         t.error = InvalidArgument(bad.message)
         return t, Completed(task_created=t.running)
+
+
+def _keep_failing(t: Transition, bad: BadCommand) -> tuple[Transition, Completed]:
+    """A later attempt came back wrong: it waits for its timeout. Only the updates that it brought are over."""
+    if not update.task_failed(t):
+        raise InvalidArgument(bad.message) from bad
+    t.volatile = True
+    t.error = InvalidArgument(bad.message)
+    return t, Completed(task_created=True)
 
 
 def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> Completed:
@@ -80,22 +96,53 @@ def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCom
         t.error = NotFound("workflow task heartbeat timeout")
         return Completed(task_created=True)
     buffered = t.has_buffered_events
-    completed_event_id = _record_completed(t, request)
+    discarded = task.speculative and _discards(t, request)
+    if discarded:
+        workflow_task.discard(t)
+        t.volatile = True
+    completed_event_id = 0 if discarded else _record_completed(t, request)
     _set_stickiness(t, request)
-    batch = _Batch(t, completed_event_id, request, _context(t, buffered))
+    messages = {message.id: message for message in request.messages}
+    batch = _Batch(t, completed_event_id, request, _context(t, buffered), messages)
     for command in request.commands:
         _handle(batch, command)
         batch.context.has_buffered_events = batch.context.has_buffered_events and t.has_buffered_events
+    for message in batch.messages.values():
+        update.handle(t, message)
+    if t.running and not request.force_create_new_workflow_task:
+        update.reject_unprocessed(t)
     eager = [_start_eagerly(batch, event_id) for event_id in batch.eager if t.running]
-    result = Completed(eager_activities=eager)
+    result = Completed(eager_activities=eager, discarded=discarded)
     wanted = request.force_create_new_workflow_task or batch.context.has_buffered_events or batch.canceled_unstarted
     if t.running and wanted:
         original_ns = task.original_scheduled_ns if heartbeat else 0
         workflow_task.schedule(t, original_scheduled_ns=original_ns)
+    elif t.running and update.outgoing(t):
+        _schedule_for_updates(t, request)
+    if t.running and t.workflow_task is not None:
         result.task_created = True
         if request.return_new_workflow_task:
             result.new_task = _start_inline(t, request)
     return result
+
+
+def _discards(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> bool:
+    """Whether a speculative task may vanish: the answer only rejects, and few events came with the task."""
+    if request.commands or request.force_create_new_workflow_task:
+        return False
+    events = t.core.next_event_id - (t.core.previous_started_event_id + 2)
+    allowed = t.env.config.discard_speculative_workflow_task_maximum_events_count
+    if events > (allowed if request.capabilities.discard_speculative_workflow_task_with_events else 0):
+        return False
+    return all(message.body.Is(Rejection.DESCRIPTOR) for message in request.messages)
+
+
+def _schedule_for_updates(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> None:
+    """Updates came while the task was with its worker."""
+    if request.return_new_workflow_task:
+        workflow_task.schedule_speculative(t)
+    else:
+        workflow_task.schedule(t)
 
 
 def _too_many_heartbeats(t: Transition, task: WorkflowTask) -> bool:
@@ -170,13 +217,15 @@ def _start_eagerly(batch: _Batch, scheduled_event_id: int) -> int:
 def _start_inline(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> WorkflowTask:
     """Hand the next task to the worker with the reply; it is taken from the queue that the run is sticky to."""
     sticky = bool(t.core.sticky_queue)
-    return workflow_task.start(
+    task = workflow_task.start(
         t,
         request_id=INLINE_REQUEST_ID,
         identity=request.identity,
         sticky=sticky,
         worker_version=_worker_version(request),
     )
+    update.send(t, again=not request.force_create_new_workflow_task)
+    return task
 
 
 def _fail(t: Transition, bad: BadCommand, request: RespondWorkflowTaskCompletedRequest) -> None:
@@ -302,10 +351,11 @@ def _continue_as_new(b: _Batch, a: Any) -> None:
 
 
 def _protocol_message(b: _Batch, a: Any) -> None:
-    raise BadCommand(
-        C.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE,
-        f"ProtocolMessageCommand referenced absent message ID {a.message_id}",
-    )
+    message = b.messages.pop(a.message_id, None)
+    if message is None:
+        raise BadCommand(update.CAUSE, f"ProtocolMessageCommand referenced absent message ID {a.message_id}")
+    b.t.command = None  # its metadata is nobody's
+    update.handle(b.t, message)
 
 
 _Handler = Callable[[_Batch, Any], None]

@@ -14,7 +14,7 @@ from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from perdure.engine import commands, entity, inputs, limits
 from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
-from perdure.engine.machines import activity, child, close, external, timer, workflow, workflow_task
+from perdure.engine.machines import activity, child, close, external, timer, update, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, State, Transition
 from perdure.errors import InvalidArgument, NotFound
 
@@ -34,6 +34,8 @@ def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple
         t = _end(t, input, env, reason)
         reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else None
     limits.hold_buffer(t)
+    update.settle(t)
+    workflow_task.settle_speculative(t)
     return t, t.finish(reply)
 
 
@@ -81,10 +83,17 @@ def _start_workflow_task(t: Transition, i: inputs.StartWorkflowTask) -> Any:
         raise NotFound(workflow_task.NOT_FOUND)
     if i.sticky and not t.core.sticky_queue:
         raise NotFound(workflow_task.NOT_FOUND)
-    t.durable = False
-    return workflow_task.start(
+    t.durable, t.volatile = False, task.speculative
+    started = workflow_task.start(
         t, request_id=i.request_id, identity=i.identity, sticky=i.sticky, worker_version=i.worker_version
     )
+    update.send(t)
+    return started
+
+
+def _admit_update(t: Transition, i: inputs.AdmitUpdate) -> Any:
+    t.volatile = True
+    return update.admit(t, i.request, i.first_execution_run_id)
 
 
 def _release_workflow_task(t: Transition, i: inputs.ReleaseWorkflowTask) -> None:
@@ -269,4 +278,5 @@ _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.ExternalCanceled: _external_canceled,
     inputs.Settled: _settled,
     inputs.AttachRequest: _attach,
+    inputs.AdmitUpdate: _admit_update,
 }

@@ -33,6 +33,7 @@ class Kind(IntEnum):
     LIFETIME = 10
     START = 11
     DELETION = 12
+    UPDATE = 13
     SCHEDULED = 20
     SCHEDULE = 21
     SCHEDULE_TICK = 22
@@ -47,12 +48,18 @@ class Item(msgspec.Struct, array_like=True, kw_only=True):
     queue: str | None = None
     order: int = 0
 
+    @property
+    def volatile(self) -> bool:
+        """Whether the item lives in memory alone."""
+        return False
+
 
 class WorkflowTask(Item, kw_only=True):
     """The one workflow task of a run, scheduled or started.
 
-    `scheduled_event_id` stands in no history while the task is unwritten (`attempt > 1`). `started_ns` is 0 until a
-    worker has it. The task's own timeout grows with the attempt. `original_scheduled_ns` survives heartbeats.
+    `scheduled_event_id` stands in no history while the task is unwritten (`attempt > 1`, or `speculative`: made for
+    updates alone, and lost with the memory). `started_ns` is 0 until a worker has it. The task's own timeout grows with
+    the attempt. `original_scheduled_ns` survives heartbeats.
     """
 
     scheduled_event_id: int
@@ -70,6 +77,16 @@ class WorkflowTask(Item, kw_only=True):
     suggest_reasons: list[int] = []
     history_size_bytes: int = 0
     stamp: int = 0
+    speculative: bool = False
+
+    @property
+    def volatile(self) -> bool:
+        return self.speculative
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether its events stand in no history yet."""
+        return self.attempt > 1 or self.speculative
 
 
 class Activity(Item, kw_only=True):
@@ -170,6 +187,31 @@ class Deletion(Item, kw_only=True):
     """The run is to be deleted as soon as it owes nothing to other runs."""
 
 
+class UpdateState(IntEnum):
+    """How far an update is. The numbers are in storage: never change one."""
+
+    ADMITTED = 1
+    SENT = 2
+    ACCEPTED = 3
+    COMPLETED = 4
+
+
+class Update(Item, kw_only=True):
+    """An update that was not rejected, by its id. `request` is there until it is accepted, unless an event has it
+    (`in_history`: that of the admission). Its outcome is in the event `completed_event_id`."""
+
+    update_id: str
+    state: int = UpdateState.ADMITTED
+    request: bytes = b""
+    in_history: bool = False
+    accepted_event_id: int = 0
+    completed_event_id: int = 0
+
+    @property
+    def volatile(self) -> bool:
+        return self.state <= UpdateState.SENT and not self.in_history
+
+
 class Scheduled(Item, kw_only=True):
     """The run was started by a schedule, which is to know of its end: due, with the event that ended it, at the close.
 
@@ -205,6 +247,7 @@ ITEM_TYPES: dict[Kind, type[Item]] = {
     Kind.LIFETIME: Lifetime,
     Kind.START: Start,
     Kind.DELETION: Deletion,
+    Kind.UPDATE: Update,
     Kind.SCHEDULED: Scheduled,
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from temporalio.api.common.v1 import Link, Payloads, WorkerVersionStamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Request
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, StartWorkflowExecutionRequest
 
 from perdure.engine.execution import Key, Kind
@@ -145,6 +146,14 @@ class TerminateWorkflow(Input):
 @dataclass(slots=True)
 class DeleteWorkflow(Input):
     """End the run if it is open, and let it be deleted."""
+
+
+@dataclass(slots=True)
+class AdmitUpdate(Input):
+    """A client's update. With `first_execution_run_id` the run has to be of that chain."""
+
+    request: Request
+    first_execution_run_id: str = ""
 
 
 @dataclass(slots=True)

@@ -69,6 +69,9 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "last_first_event_id": _BATCHES,
         "state_transition_count": _COUNTS,
     },
+    "Update": {
+        "state": "that a worker has been told of an update leaves no event",
+    },
     "WorkflowTask": {
         "due_ns": _STICKY,
         "queue": _STICKY,
@@ -95,11 +98,15 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
 
 
 def _unwritten(task: Any) -> bool:
-    return bool(task.attempt > 1)
+    return bool(task.unwritten)
 
 
 def _of_start(request: Any) -> bool:
     return bool(request.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
+
+
+def _volatile(update: Any) -> bool:
+    return bool(update.volatile)
 
 
 def _always(item: Any) -> bool:
@@ -111,12 +118,14 @@ ITEMS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
     Kind.REQUEST: (_of_start, _REQUEST),
     Kind.BUFFERED_EVENT: (_always, _BUFFER),
     Kind.SCHEDULED: (_always, "that a schedule started a run is told by nothing but the run's search attributes"),
+    Kind.UPDATE: (_volatile, "an update is in memory alone until it is accepted"),
 }
 """Kind -> which of its items no event carries, and why."""
 
 SETTLED_AFTER_CLOSE: dict[Kind, str] = {
     Kind.CHILD: _AFTER_CLOSE,
     Kind.FOLLOW_UP: _AFTER_CLOSE,
+    Kind.UPDATE: "one that was only admitted is over when the workflow closes",
     Kind.ACTIVITY: "one that was cancelled, unstarted, together with the close has an end that is not told",
 }
 """Kinds whose items, once the run has closed, lose their deadline or go without an event."""

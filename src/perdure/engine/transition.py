@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from temporalio.api.command.v1 import Command
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.protocol.v1 import Message as ProtocolMessage
 
 from perdure.engine.apply import apply
+from perdure.engine.decision import Decision as Decision
+from perdure.engine.decision import UpdateResult as UpdateResult
 from perdure.engine.execution import (
     RUNNING,
     BufferedEvent,
@@ -196,24 +199,6 @@ class State:
         self.fold()
 
 
-@dataclass(slots=True)
-class Decision:
-    """What a transition came to. `history` holds (first event id, serialized batch)."""
-
-    execution: Execution
-    created: bool
-    core: Core
-    changes: list[tuple[Kind, Key, Any]]
-    history: list[tuple[int, bytes]]
-    reply: Any = None
-    error: Exception | None = None
-    visibility: bool = False
-    durable: bool = True
-    """False only for the start of a workflow task, which may stay unwritten until the next write of its run."""
-    also: list[Decision] = field(default_factory=list)
-    """Decisions on other runs that have to be written in the same transaction, such as the run that continues this."""
-
-
 class Transition(State):
     """See the module's text."""
 
@@ -227,9 +212,12 @@ class Transition(State):
         "durable",
         "env",
         "error",
+        "messages",
         "new_run",
         "now_ns",
+        "updates",
         "visibility",
+        "volatile",
     )
 
     def __init__(self, execution: Execution, env: Environment, *, created: bool = False) -> None:
@@ -247,6 +235,10 @@ class Transition(State):
         """Buffered events of this transition."""
         self.visibility = created
         self.durable = True
+        self.volatile = False
+        """Whether memory alone is meant to change; an event makes it durable all the same."""
+        self.updates: dict[str, UpdateResult] = {}
+        self.messages: list[ProtocolMessage] = []
         self.error: Exception | None = None
         self.new_run: Transition | None = None
 
@@ -356,6 +348,8 @@ class Transition(State):
             self._wire_request(event.workflow_execution_signaled_event_attributes.request_id, event)
         elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED:
             self._wire_request(event.workflow_execution_options_updated_event_attributes.attached_request_id, event)
+        elif kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+            self._wire_request(event.workflow_execution_update_admitted_event_attributes.request.request_id, event)
 
     def _wire_request(self, request_id: str, event: HistoryEvent) -> None:
         if request_id and request_id in self.items(Kind.REQUEST):
@@ -381,7 +375,8 @@ class Transition(State):
         else:
             self._store_buffer()
         self.end_batch()
-        self.core.state_transition_count += 1
+        volatile = self.volatile and not self.batches
+        self.core.state_transition_count += not volatile
         decision = Decision(
             self.execution,
             self.created,
@@ -392,6 +387,9 @@ class Transition(State):
             self.error,
             self.visibility,
             self.durable,
+            volatile,
+            self.updates,
+            self.messages,
         )
         if self.new_run is not None:
             decision.also.append(self.new_run.finish())

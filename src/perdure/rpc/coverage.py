@@ -65,11 +65,13 @@ TABLE: dict[str, Coverage] = {
     **_all("activities", "RespondActivityTaskFailed RespondActivityTaskFailedById"),
     **_all("activities", "RespondActivityTaskCanceled RespondActivityTaskCanceledById"),
     **_all("activity operations", "UpdateActivityOptions PauseActivity UnpauseActivity ResetActivity"),
-    "DescribeTaskQueue": Coverage(
-        "task queues", "partial", "Rates are not measured, nor backlogs by priority; there are no limits to tell of."
+    **_all("task queues", "DescribeTaskQueue ListTaskQueuePartitions ShutdownWorker"),
+    "UpdateTaskQueueConfig": Coverage(
+        "task queue limits",
+        "partial",
+        "What is set for fairness keys (a rate limit, weights) is kept and shown, and has no effect: tasks go out by "
+        "priority, then by age.",
     ),
-    **_all("task queues", "ListTaskQueuePartitions ShutdownWorker"),
-    **_all("task queue limits", "UpdateTaskQueueConfig"),
     **_all("listings", "ListWorkflowExecutions CountWorkflowExecutions ScanWorkflowExecutions"),
     **_all("listings", "ListOpenWorkflowExecutions ListClosedWorkflowExecutions"),
     "ListArchivedWorkflowExecutions": Coverage(

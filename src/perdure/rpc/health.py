@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health/Check`, which load balancers and container orchestrators ask."""
+"""`grpc.health.v1.Health`, which load balancers and container orchestrators ask."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from perdure.errors import UnknownService
 from perdure.rpc.transport import Call, Handler
+from perdure.rpc.transport.base import Lasting, Responder
 
 CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
 
 
 def health_handlers(services: Iterable[str]) -> dict[str, Handler]:
@@ -24,3 +26,18 @@ def health_handlers(services: Iterable[str]) -> dict[str, Handler]:
         call.reply(serving.SerializeToString())
 
     return {CHECK: check}
+
+
+def health_streams(services: Iterable[str]) -> dict[str, Responder]:
+    """Responders by path: what is watched is SERVING until the server stops, which ends the stream."""
+    known = frozenset(["", *services])
+
+    def watch(data: bytes) -> bytes:
+        from grpc_health.v1 import health_pb2 as health
+
+        served = health.HealthCheckRequest.FromString(data).service in known
+        states = health.HealthCheckResponse
+        status = states.SERVING if served else states.SERVICE_UNKNOWN
+        return bytes(states(status=status).SerializeToString())
+
+    return {WATCH: Lasting(watch)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from perdure.rpc.health import health_handlers
+from perdure.rpc.health import health_handlers, health_streams
 from perdure.rpc.reflection import reflection_streams
 from perdure.rpc.services import SERVICES
 from perdure.rpc.transport import Handler, Transport, create_transport
@@ -17,4 +17,8 @@ def create_server(
 ) -> Transport:
     """A server, not started yet, of `handlers` (see `router`) by path, on the transport of that name."""
     names = [service.full_name for service in services]
-    return create_transport(transport, {**handlers, **health_handlers(names)}, reflection_streams(names))
+    return create_transport(
+        transport,
+        {**handlers, **health_handlers(names)},
+        {**reflection_streams(names), **health_streams(names)},
+    )

@@ -311,6 +311,11 @@ class Executor:
             self._open.batch.current[core.space, core.workflow_id] = execution.run_key
         else:
             run = self._runs[execution.run_key]
+        if decision.volatile:
+            self._cached_bytes += run.record(decision, None)
+            self.publish(run, decision)
+            run.wake()
+            return
         change = rows.run_change(decision)
         grown = run.record(decision, change)
         self._cached_bytes += grown

@@ -8,23 +8,22 @@ looks whether it is still there. So nothing is lost when memory is, and nothing 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from perdure.clock import Clock
+from perdure.config import Dynamic
 from perdure.engine.execution import Key
+from perdure.runtime.backlog import MAX_IN_MEMORY, Task
+from perdure.runtime.queue import Poll, Poller, Queue, Scaling, Taken
+from perdure.runtime.rates import NEVER_NS
 from perdure.runtime.rows import engine_key
-from perdure.storage.base import ReadyItem, Storage
+from perdure.storage.base import Storage
 
 log = logging.getLogger(__name__)
 
-MAX_IN_MEMORY = 5_000
-"""Tasks of one queue in memory; those beyond stay in storage until the head is served."""
 MAX_AT_ONCE = 100
 """Tasks that a queue hands out before others get a turn."""
 MAX_POLLERS = 1_000
@@ -36,73 +35,33 @@ SWEEP_EVERY = 1_000
 RETRY_NS = 1_000_000_000
 """After a failure to read or hand out tasks, when to read the queue again."""
 
-Task = tuple[int, int, int, Key]
-"""(order, run key, kind, key)"""
 
+@dataclass(slots=True, frozen=True)
+class Figures:
+    """What is known of the tasks of one priority: their number, since when the oldest waits (0: there is none), and
+    how many a second came and went lately."""
 
-class Taken(Enum):
-    """How it went when a poll took a task: it was served, the task was gone, or the worker was."""
-
-    SERVED = auto()
-    STALE = auto()
-    GONE = auto()
-
-
-@dataclass(slots=True, eq=False)
-class Poll:
-    """One worker's poll. `take(task)` tries to start a task for it; `take_query(query)` hands it a query, if it can."""
-
-    identity: str
-    take: Callable[[Task], Awaitable[Taken]]
-    take_query: Callable[[Any], bool] | None = None
-    details: Any = None
-    canceled: bool = False
-
-
-@dataclass(slots=True)
-class Poller:
-    """Who polled a queue, and when last."""
-
-    identity: str
-    last_access_ns: int
-    details: Any = None
-
-
-@dataclass(slots=True, eq=False)
-class Queue:
-    """See the module's text. `loaded`: memory holds the head of the queue, up to `read_to` if there is `more`.
-
-    `serving` counts the polls that are being given a task. `abandoned`: its worker has said that it leaves.
-    """
-
-    name: str
-    tasks: list[tuple[int, int, int, str, Key]] = field(default_factory=list)
-    known: set[Task] = field(default_factory=set)
-    polls: deque[Poll] = field(default_factory=deque)
-    queries: deque[Any] = field(default_factory=deque)
-    pollers: dict[str, Poller] = field(default_factory=dict)
-    last_poll_ns: int = 0
-    loaded: bool = False
-    loading: bool = False
-    more: bool = False
-    read_to: ReadyItem | None = None
-    retrying: bool = False
-    serving: int = 0
-    abandoned: bool = False
-
-    @property
-    def idle(self) -> bool:
-        return not (self.polls or self.queries or self.serving or self.loading)
+    count: int = 0
+    oldest_ns: int = 0
+    added: float = 0.0
+    dispatched: float = 0.0
 
 
 class Matching:
     """All task queues of the server."""
 
-    def __init__(self, storage: Storage, clock: Clock, *, sticky_window_s: float, poller_ttl_s: float) -> None:
+    def __init__(self, storage: Storage, clock: Clock, config: Dynamic) -> None:
         self._storage = storage
         self._clock = clock
-        self._sticky_window_ns = int(sticky_window_s * 1e9)
-        self._poller_ttl_ns = int(poller_ttl_s * 1e9)
+        self._sticky_window_ns = int(config.sticky_poller_unavailable_window_s * 1e9)
+        self._poller_ttl_ns = int(config.poller_history_ttl_s * 1e9)
+        self._scaling = Scaling(
+            backlog_ns=int(config.poller_scaling_minimum_backlog_s * 1e9),
+            wait_ns=int(config.poller_scaling_wait_time_s * 1e9),
+            decisions_per_second=config.poller_scaling_decisions_per_second,
+            add_to_dispatch=config.poller_scaling_task_add_to_dispatch_ratio,
+        )
+        self._limits: dict[str, float] = {}
         self._queues: dict[str, Queue] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._sweep_at = SWEEP_EVERY
@@ -114,6 +73,7 @@ class Matching:
             if len(self._queues) >= self._sweep_at:
                 self._sweep()
             queue = self._queues[name] = Queue(name)
+            self._set_limit(queue)
         return queue
 
     def _sweep(self) -> None:
@@ -129,24 +89,13 @@ class Matching:
 
     # Tasks.
 
-    def add(self, name: str, order: int, run_key: int, kind: int, key: Key) -> None:
-        """A task became ready, and is durable."""
-        queue = self._queues.get(name)
-        task = (order, run_key, kind, key)
-        if queue is None or not (queue.loaded or queue.loading) or task in queue.known:
-            return
-        if len(queue.tasks) >= MAX_IN_MEMORY:
-            queue.more = True
-            if queue.read_to is not None and task[:3] <= queue.read_to[:3]:
-                queue.read_to = None
-            return
-        self._push(queue, task)
-        self._match(queue)
-
-    def _push(self, queue: Queue, task: Task) -> None:
-        order, run_key, kind, key = task
-        queue.known.add(task)
-        heapq.heappush(queue.tasks, (order, run_key, kind, str(key), key))
+    def add(self, name: str, order: int, run_key: int, kind: int, key: Key, *, stored: bool = True) -> None:
+        """A task became ready, and is durable, or else not `stored`, so that it is held here alone."""
+        queue = self._queue(name)
+        queue.count_added(order, self._clock.now_ns())
+        if queue.loaded or queue.loading or not stored:
+            queue.tasks.push((order, run_key, kind, key), stored=stored)
+            self._match(queue)
 
     def is_polled(self, name: str) -> bool:
         """Whether a worker polls the queue, or did within the sticky window."""
@@ -167,8 +116,11 @@ class Matching:
         """A worker waits for a task of the queue. It is served through `poll.take`, or withdrawn with `withdraw`."""
         queue = self._queue(name)
         now_ns = self._clock.now_ns()
-        queue.last_poll_ns = now_ns
+        poll.since_ns = queue.last_poll_ns = now_ns
         queue.abandoned = False
+        if poll.per_second != queue.limit_of_worker:
+            queue.limit_of_worker = poll.per_second
+            self._set_limit(queue)
         queue.pollers.pop(poll.identity, None)
         queue.pollers[poll.identity] = Poller(poll.identity, now_ns, poll.details)
         if len(queue.pollers) > MAX_POLLERS:
@@ -198,12 +150,74 @@ class Matching:
         queue.pollers = {k: p for k, p in queue.pollers.items() if p.last_access_ns >= oldest_ns}
         return list(queue.pollers.values())
 
-    def backlog(self, name: str) -> tuple[int, int] | None:
-        """How many tasks wait, and the order of the first (0 without one); None if memory does not hold all of them."""
+    # What is told of queues.
+
+    def figures(self, name: str) -> dict[int, Figures]:
+        """By priority, of those that had a task lately; without the backlog if memory does not hold all of it."""
         queue = self._queues.get(name)
-        if queue is None or not queue.loaded or queue.more:
+        if queue is None:
+            return {}
+        now_ns = self._clock.now_ns()
+        counts, oldest_ns = queue.tasks.counts(), queue.tasks.oldest_ns()
+        return {
+            priority: Figures(
+                count=counts.get(priority, 0),
+                oldest_ns=oldest_ns.get(priority, 0),
+                added=queue.added[priority].per_second(now_ns) if priority in queue.added else 0.0,
+                dispatched=queue.dispatched[priority].per_second(now_ns) if priority in queue.dispatched else 0.0,
+            )
+            for priority in sorted(counts.keys() | queue.added.keys())
+        }
+
+    def holds_all(self, name: str) -> bool:
+        """Whether memory has the whole backlog of a queue."""
+        queue = self._queues.get(name)
+        return queue is not None and queue.loaded and queue.tasks.end is None
+
+    def is_held_back(self, name: str) -> bool:
+        """Whether a limit has let polls wait lately although there were tasks."""
+        queue = self._queues.get(name)
+        held_back = queue.held_back if queue is not None else None
+        return held_back is not None and held_back.per_second(self._clock.now_ns()) > 0
+
+    # Limits.
+
+    def configure(self, limits: Mapping[str, float | None]) -> None:
+        """Tasks a second of queues by name, whatever their workers ask for; None: no limit any more."""
+        for name, per_second in limits.items():
+            if per_second is None:
+                self._limits.pop(name, None)
+            else:
+                self._limits[name] = per_second
+            queue = self._queues.get(name)
+            if queue is not None:
+                self._set_limit(queue)
+                self._match(queue)
+
+    def limit(self, name: str) -> tuple[float, bool] | None:
+        """Tasks a second, and whether a worker has set that (or an operator); None: as many as there are."""
+        if name in self._limits:
+            return self._limits[name], False
+        queue = self._queues.get(name)
+        if queue is None or queue.limit_of_worker is None:
             return None
-        return len(queue.tasks), queue.tasks[0][0] if queue.tasks else 0
+        return queue.limit_of_worker, True
+
+    def _set_limit(self, queue: Queue) -> None:
+        queue.set_limit(self._limits.get(queue.name, queue.limit_of_worker), self._clock.now_ns())
+
+    def _must_wait(self, queue: Queue, now_ns: int) -> bool:
+        """Whether the limit of the queue lets nothing through now; if so it is looked at again when it does."""
+        assert queue.limit is not None
+        if queue.limit.ready_ns <= now_ns:
+            return False
+        queue.note_held_back(now_ns)
+        if queue.alarm is not None:
+            queue.alarm.cancel()
+            queue.alarm = None
+        if queue.limit.ready_ns < NEVER_NS:
+            queue.alarm = self._clock.call_at(queue.limit.ready_ns, lambda: self._match(queue))
+        return True
 
     def abandon(self, name: str) -> None:
         """The worker of a sticky queue is gone: what comes for it goes to the normal queue from now on."""
@@ -233,16 +247,20 @@ class Matching:
             if queue.queries and self._serve_query(queue):
                 continue
             if not queue.tasks:
-                if queue.more and not queue.loading:
-                    queue.more = False
+                if queue.tasks.end is not None and not queue.loading:
                     self._spawn(self._load(queue))
+                return
+            now_ns = self._clock.now_ns()
+            if queue.limit is not None and self._must_wait(queue, now_ns):
                 return
             poll = queue.polls.popleft()
             if poll.canceled:
                 continue
-            order, run_key, kind, _, key = heapq.heappop(queue.tasks)
-            task = (order, run_key, kind, key)
-            queue.known.discard(task)
+            if queue.limit is not None:
+                queue.limit.take(now_ns)
+            task = queue.tasks.pop()
+            queue.count_dispatched(task[0], now_ns)
+            queue.serve(poll, now_ns, self._scaling)
             self._hand_out(queue, poll, task)
         asyncio.get_running_loop().call_soon(self._match, queue)
 
@@ -251,6 +269,7 @@ class Matching:
         for poll in list(queue.polls):
             if poll.take_query is not None and not poll.canceled:
                 queue.polls.remove(poll)
+                queue.serve(poll, self._clock.now_ns(), self._scaling)
                 if not poll.take_query(queue.queries[0]):
                     return True
                 queue.queries.popleft()
@@ -287,24 +306,23 @@ class Matching:
         self._match(queue)
 
     def _handed_out(self, queue: Queue, poll: Poll, task: Task, taken: Taken) -> None:
+        if taken is not Taken.SERVED and queue.limit is not None:
+            queue.limit.take(self._clock.now_ns(), -1)
         if taken is Taken.STALE and not poll.canceled:
             queue.polls.appendleft(poll)
-        elif taken is Taken.GONE and task not in queue.known:
-            self._push(queue, task)
+        elif taken is Taken.GONE:
+            queue.tasks.put_back(task)
 
     async def _load(self, queue: Queue) -> None:
         """Read the head of the queue from storage, or go on from where the last reading ended."""
         queue.loading = True
         try:
-            page = await self._storage.ready(queue.name, queue.read_to, MAX_IN_MEMORY)
-            for item in page:
-                task = (item.order, item.run_key, item.kind, engine_key(item.kind, item.key))
-                if task not in queue.known:
-                    self._push(queue, task)
-            full = len(page) == MAX_IN_MEMORY
-            queue.more = queue.more or full
+            # What comes while storage is read may not be in the page.
+            after, queue.tasks.end = queue.tasks.end, None
+            page = await self._storage.ready(queue.name, after, MAX_IN_MEMORY)
+            tasks = ((item.order, item.run_key, item.kind, engine_key(item.kind, item.key)) for item in page)
             # Tasks that were started and are not written yet are still there: going on behind them leads past them.
-            queue.read_to = page[-1] if full else None
+            queue.tasks.finish_page(tasks, page[-1] if len(page) == MAX_IN_MEMORY else None)
             queue.loaded = True
         except Exception:
             log.exception("the tasks of queue %s could not be read; trying again in a second", queue.name)
@@ -320,7 +338,7 @@ class Matching:
                 self._reload(queue)
 
     def _reload(self, queue: Queue) -> None:
-        queue.loaded, queue.read_to = False, None
+        queue.loaded, queue.tasks.end = False, None
         self._spawn(self._load(queue))
 
     def _look_again(self, queue: Queue) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from perdure.clock import SECOND_NS
 from perdure.engine import inputs
@@ -34,8 +35,10 @@ REASON = "the namespace is deleted"
 class Reclaimer:
     """Belongs to one event loop. `start` goes on with what was not finished when the server stopped."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, forget: Callable[[str], None]) -> None:
+        """`forget(namespace id)` is called in the batch that removes a namespace."""
         self._executor = executor
+        self._forget = forget
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
@@ -105,6 +108,7 @@ class Reclaimer:
         await self._wait_until(namespace.removal_ns)
         while True:
             executor.namespaces.remove(executor, namespace_id)
+            self._forget(namespace_id)
             try:
                 await executor.flushed()
                 return

@@ -48,7 +48,7 @@ def run_change(decision: Decision) -> RunChange:
         core=encode_core(core),
         history=[HistoryBatch(*batch) for batch in decision.history],
         pending={
-            (int(kind), stored_key(key)): _row(item) if item is not None else None
+            (int(kind), stored_key(key)): _row(item) if item is not None and not item.volatile else None
             for kind, key, item in decision.changes
         },
         visibility=visibility_row(core) if decision.visibility else None,

@@ -11,6 +11,7 @@ from perdure.storage.base import PendingKey, PendingRow, RunChange
 
 if TYPE_CHECKING:
     from perdure.runtime.queries import Session
+    from perdure.runtime.updates import Waiter
 
 BASE_BYTES = 2_500
 """What a cached run costs without its pending items and history, roughly."""
@@ -25,7 +26,7 @@ class Run:
     `tail` holds the newest batches of history, (first event id, serialized events); it reaches back to
     `tail_first_event_id`. `group` is the number of the last batch of commits that holds a change of the run.
     `unwritten` is the start of a workflow task that will be written with the run's next change. `warned` names what the
-    log has been told of.
+    log has been told of. `waiters` are those who wait for its updates, by id.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Run:
         "tail_bytes",
         "tail_first_event_id",
         "unwritten",
+        "waiters",
         "warned",
     )
 
@@ -54,6 +56,7 @@ class Run:
         self.deleted = False
         self.lost = False
         self.session: Session | None = None
+        self.waiters: dict[str, list[Waiter]] = {}
         self.warned: frozenset[str] = frozenset()
         self._waiting: list[Callable[[], None]] = []
         self._large: dict[PendingKey, int] = {}
@@ -70,8 +73,11 @@ class Run:
 
     @property
     def pinned(self) -> bool:
-        """Whether somebody waits for the run, so that it has to stay in memory."""
-        return bool(self._waiting) or self.session is not None
+        """Whether somebody waits for the run, or a worker has a task that only memory knows: it has to stay there."""
+        if self._waiting or self.session is not None:
+            return True
+        task = self.execution.pending_workflow_task
+        return task is not None and task.speculative and self.execution.running
 
     def _weigh(self, pending: Iterable[tuple[PendingKey, PendingRow | None]]) -> None:
         """Note the items that hold much: inputs and details may have megabytes."""
@@ -85,9 +91,10 @@ class Run:
         items = sum(len(items) for items in self.execution.pending.values())
         return BASE_BYTES + items * ITEM_BYTES + sum(self._large.values())
 
-    def record(self, decision: Decision, change: RunChange) -> int:
+    def record(self, decision: Decision, change: RunChange | None) -> int:
         """Take note of a decision's history and of what it writes. Returns by how many bytes the run has grown."""
-        self._weigh(change.pending.items())
+        if change is not None:
+            self._weigh(change.pending.items())
         grown = self._state_bytes() + self.tail_bytes - self.size_bytes
         for first_event_id, data in decision.history:
             if not self.tail:

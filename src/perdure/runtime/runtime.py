@@ -12,11 +12,12 @@ from perdure.engine import inputs
 from perdure.engine.execution import Key, Kind, WorkflowTask
 from perdure.engine.transition import Decision
 from perdure.errors import NotFound
-from perdure.runtime.executor import Executor
+from perdure.runtime.executor import Executor, Publish
 from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
 from perdure.runtime.namespaces import Namespaces
+from perdure.runtime.queue_configs import QueueConfigs
 from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
@@ -48,19 +49,15 @@ class Runtime:
         self._actors: dict[int, Actor] = dict.fromkeys(FOLLOW_UP_KINDS, self.follow_ups.act)
         self.schedules = Schedules(executor)
         self._actors |= dict.fromkeys(SCHEDULE_KINDS, self.schedules.act)
-        self.matching = Matching(
-            executor.storage,
-            executor.clock,
-            sticky_window_s=self.config.sticky_poller_unavailable_window_s,
-            poller_ttl_s=self.config.poller_history_ttl_s,
-        )
+        self.matching = Matching(executor.storage, executor.clock, self.config)
+        self.queue_configs = QueueConfigs(executor, self.matching)
         self.workers = Workers(
             executor.clock,
             ttl_s=self.config.worker_registry_entry_ttl_s,
             max_entries=self.config.worker_registry_max_entries,
         )
         self.sticky = StickyQueues(executor, self.matching)
-        self.reclaimer = Reclaimer(executor)
+        self.reclaimer = Reclaimer(executor, self.queue_configs.forget)
         self.skipped: SkippedTime | None = None
         """The clocks of the namespaces, if time skips."""
         self.time: Timekeeper
@@ -70,6 +67,8 @@ class Runtime:
             locked = skipping is Skipping.LOCKED
             self.time = self.skipped = SkippedTime(executor, self.matching, self._act, locked=locked)
         self.retention = Retention(executor, namespaces)
+        self.published: Publish = lambda run, decision: None
+        """Called for each decision, once it is durable, after its tasks and deadlines were taken note of."""
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
@@ -94,7 +93,9 @@ class Runtime:
             cache_bytes=cache_bytes,
             first_run_key=await storage.max_run_key() + 1,
         )
-        return cls(executor, namespaces, skipping)
+        runtime = cls(executor, namespaces, skipping)
+        await runtime.queue_configs.load(storage)
+        return runtime
 
     def start(self) -> None:
         """Begin to act on deadlines, to delete what was kept long enough, and go on with what a deletion left."""
@@ -118,10 +119,12 @@ class Runtime:
             if item is not None and item.queue is not None:
                 self._offer(run, kind, key, item)
         self.time.published(run, decision)
+        if decision.updates:
+            self.published(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
         if not (kind == Kind.WORKFLOW_TASK and item.sticky and self.sticky.leave(run, item)):
-            self.matching.add(str(item.queue), item.order, run.run_key, kind, key)
+            self.matching.add(str(item.queue), item.order, run.run_key, kind, key, stored=not item.volatile)
 
     async def _act(self, run_key: int, kind: int, keys: Sequence[Key]) -> None:
         """The time of pending items of a run has come."""

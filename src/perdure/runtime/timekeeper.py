@@ -52,7 +52,7 @@ class WallTime:
     def published(self, run: Run, decision: Decision) -> None:
         for kind, key, item in decision.changes:
             if item is not None and item.due_ns is not None:
-                self._deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable)
+                self._deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable and not item.volatile)
 
     def reload(self) -> None:
         self._deadlines.reload()

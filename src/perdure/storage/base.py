@@ -28,6 +28,7 @@ EVENT_ID_BITS = 20
 """A history batch is stored under `run_key << EVENT_ID_BITS | first_event_id`: one integer, in reading order."""
 
 MAX_EVENT_ID = (1 << EVENT_ID_BITS) - 1
+MIN_ORDER, MAX_ORDER = -(1 << 63), (1 << 63) - 1
 MAX_RUN_KEY = (1 << (63 - EVENT_ID_BITS)) - 1
 
 PendingKey: TypeAlias = tuple[int, str]
@@ -288,8 +289,8 @@ class Storage(Protocol):
     async def ready(self, queue: str, after: ReadyItem | None, limit: int) -> list[ReadyItem]:
         """Tasks of a queue by their order, from the one behind `after` on."""
 
-    async def ready_count(self, queue: str) -> int:
-        """How many tasks are ready in a queue."""
+    async def ready_count(self, queue: str, from_order: int = MIN_ORDER, before_order: int = MAX_ORDER) -> int:
+        """How many tasks are ready in a queue, with orders from one number to below another."""
 
     async def ready_queues(self, prefix: str = "") -> list[str]:
         """Names of the queues that have ready tasks, sorted, of those that begin with `prefix`."""
@@ -334,7 +335,9 @@ VISIBILITY_ORDER = "coalesce(close_time, 9223372036854775807) DESC, start_time D
 __all__ = [
     "EVENT_ID_BITS",
     "MAX_EVENT_ID",
+    "MAX_ORDER",
     "MAX_RUN_KEY",
+    "MIN_ORDER",
     "VISIBILITY_ORDER",
     "Batch",
     "ClosedRun",

@@ -26,6 +26,8 @@ import apsw
 from perdure.storage.base import (
     EVENT_ID_BITS,
     MAX_EVENT_ID,
+    MAX_ORDER,
+    MIN_ORDER,
     VISIBILITY_ORDER,
     Batch,
     ClosedRun,
@@ -50,7 +52,7 @@ from perdure.storage.rows import RowWriter, WriteAheadLog, run_id_bytes
 
 log = logging.getLogger(__name__)
 
-_FIRST = (-(1 << 63), -1, -1, "")
+_FIRST = (MIN_ORDER, -1, -1, "")
 _LAST_CHARACTER = "\U0010ffff"
 _memory_names = itertools.count(1)
 _no_gate = nullcontext
@@ -193,8 +195,8 @@ class SqliteStorage:
     async def ready(self, queue: str, after: ReadyItem | None, limit: int) -> list[ReadyItem]:
         return [ReadyItem(*row) for row in self._all("ready", queue, *(after or _FIRST), limit)]
 
-    async def ready_count(self, queue: str) -> int:
-        return int(self._value("ready_count", queue))
+    async def ready_count(self, queue: str, from_order: int = MIN_ORDER, before_order: int = MAX_ORDER) -> int:
+        return int(self._value("ready_count", queue, from_order, before_order))
 
     async def ready_queues(self, prefix: str = "") -> list[str]:
         return [name for (name,) in self._all("ready_queues", prefix, prefix + _LAST_CHARACTER)]

@@ -447,3 +447,14 @@ def test_the_yaml_is_the_same_document() -> None:
     from perdure.rpc.http.openapi import as_yaml, openapi
 
     assert yaml.safe_load(as_yaml()) == openapi()
+
+
+def test_the_command_prints_the_document() -> None:
+    from click.testing import CliRunner
+
+    from perdure.cli.openapi import openapi as command
+    from perdure.rpc.http.openapi import as_yaml, openapi
+
+    runner = CliRunner()
+    assert runner.invoke(command).output == as_yaml()
+    assert json.loads(runner.invoke(command, ["--json"]).output) == openapi()

@@ -21,7 +21,7 @@ from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import json_payloads
-from perdure.engine.queues import activity_queue
+from perdure.engine.queues import activity_queue, task_order
 from perdure.engine.retry import activity_retry, shortened
 from perdure.engine.transition import Transition, illegal
 from perdure.errors import InvalidArgument, NotFound
@@ -233,7 +233,7 @@ def deadline(t: Transition, scheduled_event_id: int) -> bool:
         return False
     activity = t.items(Kind.ACTIVITY).edit(scheduled_event_id)
     if activity.next_attempt_ns:
-        activity.order = activity.next_attempt_ns
+        activity.order = task_order(activity.next_attempt_ns, t.core.priority, activity.priority)
         activity.next_attempt_ns = 0
         activity.queue = activity_queue(t.core.namespace_id, activity.task_queue)
         activity.due_ns = activity_due_ns(activity)

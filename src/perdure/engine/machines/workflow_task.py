@@ -4,11 +4,16 @@ A run has at most one. The first attempt's events are written as they happen. La
 Scheduled and Started events get ids that stand in no history until the task completes, yet the worker that polls one
 sees them (`materialise`). A failure or timeout of an unwritten task leaves no event, it only counts.
 
+A task that is made for updates alone is *speculative*: unwritten, and in memory only, until something else of the run
+is written. If its worker does nothing but reject them, it was never there.
+
 A task on a sticky queue is tried once more on the normal queue before attempts count. From the fourth attempt on the
 task's timeout grows, so that a workflow that can't progress costs ever less.
 """
 
 from __future__ import annotations
+
+import math
 
 from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.enums.v1 import (
@@ -71,6 +76,54 @@ def schedule(t: Transition, *, original_scheduled_ns: int = 0) -> WorkflowTask:
     return task
 
 
+def schedule_speculative(t: Transition) -> None:
+    """Schedule a task for the updates that wait. It is given a limited time to be taken, then a written one follows."""
+    if t.has_buffered_events:
+        schedule(t)
+        return
+    core = t.core
+    task = put_workflow_task(
+        t,
+        scheduled_event_id=core.next_event_id,
+        now_ns=t.now_ns,
+        timeout_ns=core.task_timeout_ns,
+        attempt=1,
+        task_queue=core.sticky_queue or core.task_queue,
+        sticky=bool(core.sticky_queue),
+        speculative=True,
+    )
+    if task.due_ns is None:
+        task.due_ns = t.now_ns + int(t.env.config.speculative_workflow_task_schedule_to_start_timeout_s * NS)
+
+
+def write_speculative(t: Transition, identity: str = "") -> None:
+    """If the task is speculative, write its events, so that it becomes one like others."""
+    task = t.workflow_task
+    if task is None or not task.speculative:
+        return
+    scheduled = _write_scheduled(t, task)
+    if task.started_ns:
+        _write_started(t, task, scheduled.event_id, identity)
+    written: WorkflowTask = t.items(Kind.WORKFLOW_TASK).edit("")
+    written.due_ns = task.due_ns
+    written.original_scheduled_ns = task.original_scheduled_ns
+
+
+def settle_speculative(t: Transition) -> None:
+    """At the end of a transition: a speculative task stays so only while nothing is written."""
+    task, before = t.workflow_task, t.execution.pending_workflow_task
+    if task is None or not task.speculative or (t.volatile and not t.batches and not t.batch):
+        return
+    if t.running and before is not None and before.speculative and before.scheduled_event_id == task.scheduled_event_id:
+        write_speculative(t)
+
+
+def discard(t: Transition) -> None:
+    """Nothing came of a speculative task: it was never there."""
+    t.core.close_attempted = False
+    t.items(Kind.WORKFLOW_TASK).remove("")
+
+
 def _fill_scheduled(event: HistoryEvent, core: Core, timeout_ns: int, attempt: int) -> None:
     a = event.workflow_task_scheduled_event_attributes
     if core.sticky_queue:
@@ -109,7 +162,7 @@ def start(
     if task.attempt > 1 and task.scheduled_event_id != core.next_event_id:
         task = _write_anew(t, task)
     reasons = _suggest_continue_as_new(t)
-    if task.attempt == 1:
+    if not task.unwritten:
         event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_STARTED)
         a = event.workflow_task_started_event_attributes
         a.scheduled_event_id = task.scheduled_event_id
@@ -142,6 +195,9 @@ def _suggest_continue_as_new(t: Transition) -> list[SuggestContinueAsNewReason.V
         reasons.append(SuggestContinueAsNewReason.SUGGEST_CONTINUE_AS_NEW_REASON_HISTORY_SIZE_TOO_LARGE)
     if core.next_event_id >= config.history_count_suggest_continue_as_new:
         reasons.append(SuggestContinueAsNewReason.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_HISTORY_EVENTS)
+    limit = math.ceil(config.max_total_updates * config.max_total_updates_suggest_continue_as_new_threshold)
+    if limit and len(t.items(Kind.UPDATE)) >= limit:
+        reasons.append(SuggestContinueAsNewReason.SUGGEST_CONTINUE_AS_NEW_REASON_TOO_MANY_UPDATES)
     return reasons
 
 
@@ -168,7 +224,7 @@ def _write_started(
     task: WorkflowTask,
     scheduled_event_id: int,
     identity: str,
-    worker_version: WorkerVersionStamp | None,
+    worker_version: WorkerVersionStamp | None = None,
 ) -> HistoryEvent:
     """Write the Started event of an unwritten task. `identity`, `worker_version`: of the worker that answers."""
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_STARTED, task.started_ns)
@@ -194,7 +250,7 @@ def write_unwritten(t: Transition, identity: str, worker_version: WorkerVersionS
     """Before a task completes its events must stand in the history. Their ids: (scheduled, started)."""
     task = t.workflow_task
     assert task is not None
-    if task.attempt == 1:
+    if not task.unwritten:
         return task.scheduled_event_id, task.started_event_id
     scheduled = _write_scheduled(t, task)
     started = _write_started(t, task, scheduled.event_id, identity, worker_version)
@@ -205,7 +261,7 @@ def materialise(core: Core, task: WorkflowTask | None, identity: str = "") -> li
     """The events of an unwritten task, as a suffix to the history that a worker or SDK is shown.
 
     `identity`: the worker that is given the task; others are not told whose it is."""
-    if task is None or task.attempt == 1:
+    if task is None or not task.unwritten:
         return []
     scheduled = HistoryEvent(event_type=E.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, event_id=task.scheduled_event_id)
     set_time(scheduled.event_time, task.scheduled_ns)
@@ -257,6 +313,9 @@ def fail(
         after_failure(t, cause)
         _report_problems(t)
         return
+    write_speculative(t, identity)
+    task = t.workflow_task
+    assert task is not None
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_FAILED)
     a = event.workflow_task_failed_event_attributes
     a.scheduled_event_id, a.started_event_id = task.scheduled_event_id, task.started_event_id
@@ -290,7 +349,7 @@ def time_out_started(t: Transition) -> None:
     if task.attempt > 1:
         fail_workflow_task(t, increment=True)
     else:
-        _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
+        _record_timed_out(t, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
     _report_problems(t)
     schedule(t)
 
@@ -305,6 +364,7 @@ def leave_sticky_queue(t: Transition) -> bool:
     if task is None or not task.sticky or task.queue in (None, normal):
         return False
     t.items(Kind.WORKFLOW_TASK).edit("").queue = normal
+    t.volatile = task.speculative
     return True
 
 
@@ -323,10 +383,13 @@ def _time_out_waiting(t: Transition, task: WorkflowTask) -> None:
     if task.attempt > 1:
         fail_workflow_task(t, increment=False)
     else:
-        _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START)
+        _record_timed_out(t, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START)
 
 
-def _record_timed_out(t: Transition, task: WorkflowTask, timeout_type: TimeoutType.ValueType) -> None:
+def _record_timed_out(t: Transition, timeout_type: TimeoutType.ValueType) -> None:
+    write_speculative(t)
+    task = t.workflow_task
+    assert task is not None
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
     a = event.workflow_task_timed_out_event_attributes
     a.scheduled_event_id, a.started_event_id = task.scheduled_event_id, task.started_event_id
@@ -341,7 +404,7 @@ def heartbeat_timed_out(t: Transition) -> None:
     if task.attempt > 1:
         fail_workflow_task(t, increment=True)
     else:
-        _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
+        _record_timed_out(t, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
     clear_stickiness(t)
 
 

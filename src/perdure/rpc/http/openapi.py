@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +61,11 @@ def openapi() -> Schema:
     """The document."""
     schemas = _Schemas()
     paths: dict[str, Schema] = {}
+    numbers: Counter[str] = Counter()
     for binding in bindings():
+        numbers[binding.path] += 1
         path = PARAMETER.sub(r"{\1}", binding.template)
-        paths.setdefault(path, {})[binding.verb.lower()] = _operation(binding, schemas)
+        paths.setdefault(path, {})[binding.verb.lower()] = _operation(binding, numbers[binding.path], schemas)
     error = schemas.of_message(Status.DESCRIPTOR)
     for operations in paths.values():
         for operation in operations.values():
@@ -77,11 +80,12 @@ def openapi() -> Schema:
     }
 
 
-def _operation(binding: Binding, schemas: _Schemas) -> Schema:
+def _operation(binding: Binding, number: int, schemas: _Schemas) -> Schema:
+    """`number` tells it from the operations of the RPC's other bindings."""
     method = binding.method
     operation: Schema = {
         "tags": [method.containing_service.name],
-        "operationId": f"{method.name}{_distinction(binding)}",
+        "operationId": f"{method.name}_{number}" if number > 1 else method.name,
         "deprecated": True,
         "parameters": [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in binding.variables],
         "responses": {"200": _response("OK", schemas.of_message(method.output_type))},
@@ -94,13 +98,6 @@ def _operation(binding: Binding, schemas: _Schemas) -> Schema:
     else:
         operation["parameters"] += _query_parameters(method.input_type, binding.variables, schemas)
     return operation
-
-
-def _distinction(binding: Binding) -> str:
-    """What tells the operation of one binding from those of the other bindings of its RPC."""
-    same = [each for each in bindings() if each.method is binding.method]
-    number = next(index for index, each in enumerate(same) if each.template == binding.template)
-    return f"_{number + 1}" if number else ""
 
 
 def _response(description: str, schema: Schema) -> Schema:

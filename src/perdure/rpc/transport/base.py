@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from perdure.errors import PerdureError
@@ -58,6 +59,16 @@ Handler = Callable[[bytes, Call], None]
 
 Responder = Callable[[bytes], bytes]
 """Answers each message of a two-way stream with one message; a `PerdureError` ends the stream with that error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A responder whose stream stays open when the client has said all, until it goes or the server stops."""
+
+    respond: Responder
+
+    def __call__(self, message: bytes) -> bytes:
+        return self.respond(message)
 
 
 class Transport(Protocol):

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from perdure.errors import Internal, PerdureError, ResourceExhausted, Unimplemented
 from perdure.rpc import status
-from perdure.rpc.transport.base import MAX_REQUEST_BYTES, Responder, too_large, too_large_inflated, unknown_method
+from perdure.rpc.transport.base import (
+    MAX_REQUEST_BYTES,
+    Lasting,
+    Responder,
+    too_large,
+    too_large_inflated,
+    unknown_method,
+)
 
 if TYPE_CHECKING:
     from h2.connection import H2Connection
@@ -98,7 +105,7 @@ class _Connection(asyncio.Protocol):
                     self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                     self._receive(event.stream_id, event.data)
                 elif isinstance(event, events.StreamEnded):
-                    self._finish(event.stream_id, None)
+                    self._half_close(event.stream_id)
                 elif isinstance(event, events.StreamReset):
                     self._streams.pop(event.stream_id, None)
                 elif isinstance(event, events.WindowUpdated):
@@ -139,6 +146,11 @@ class _Connection(asyncio.Protocol):
             self._finish(stream_id, Internal("internal error"))
         else:
             self._flush(stream_id)
+
+    def _half_close(self, stream_id: int) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is not None and not isinstance(stream.responder, Lasting):
+            self._finish(stream_id, None)
 
     def _finish(self, stream_id: int, error: PerdureError | None) -> None:
         stream = self._streams.get(stream_id)

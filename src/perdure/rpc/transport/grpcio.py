@@ -17,6 +17,7 @@ from perdure.rpc.transport.base import (
     MAX_REQUEST_BYTES,
     CallState,
     Handler,
+    Lasting,
     Responder,
     unknown_method,
 )
@@ -85,6 +86,7 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._services = {path.split("/")[1] for path in self._methods}
         self._calls: set[GrpcioCall] = set()
         self._stopping = False
+        self._stopped = asyncio.Event()
 
     async def start(self, host: str, port: int) -> int:
         self._server = grpc.aio.server(handlers=(self,), options=OPTIONS)
@@ -97,6 +99,7 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def stop(self, grace_s: float) -> None:
         self._stopping = True
+        self._stopped.set()
         closing = asyncio.ensure_future(self._server.stop(grace_s + 1))
         await asyncio.wait((closing,), timeout=grace_s)
         for call in list(self._calls):
@@ -149,6 +152,9 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
                     log.exception("The handler of %s failed", path)
                     await _abort(context, Internal("internal error"))
                 yield answer
+            if isinstance(responder, Lasting):
+                await self._stopped.wait()
+                await _abort(context, Unavailable("the server is shutting down"))
 
         return grpc.stream_stream_rpc_method_handler(serve)
 

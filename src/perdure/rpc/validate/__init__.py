@@ -36,6 +36,8 @@ from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
 from perdure.rpc.validate.namespaces import describe_namespace as describe_namespace
 from perdure.rpc.validate.namespaces import register_namespace as register_namespace
 from perdure.rpc.validate.namespaces import update_namespace as update_namespace
+from perdure.rpc.validate.queue_config import TOO_MANY_OVERRIDES as TOO_MANY_OVERRIDES
+from perdure.rpc.validate.queue_config import queue_config as queue_config
 from perdure.rpc.validate.schedules import create_schedule as create_schedule
 from perdure.rpc.validate.schedules import list_schedules as list_schedules
 from perdure.rpc.validate.schedules import patch_schedule as patch_schedule
@@ -45,12 +47,15 @@ from perdure.rpc.validate.schedules import update_schedule as update_schedule
 from perdure.rpc.validate.start import signal_with_start as signal_with_start
 from perdure.rpc.validate.start import start as start
 from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue
+from perdure.rpc.validate.tasks import partition_name as partition_name
 from perdure.rpc.validate.tasks import poll_activity as poll_activity
 from perdure.rpc.validate.tasks import poll_nexus as poll_nexus
 from perdure.rpc.validate.tasks import poll_workflow as poll_workflow
 from perdure.rpc.validate.tasks import query_completed as query_completed
 from perdure.rpc.validate.tasks import workflow_task_completed as workflow_task_completed
 from perdure.rpc.validate.tasks import workflow_task_failed as workflow_task_failed
+from perdure.rpc.validate.updates import poll_update as poll_update
+from perdure.rpc.validate.updates import update as update
 from perdure.rpc.validate.visibility import list_archived as list_archived
 from perdure.rpc.validate.visibility import list_closed as list_closed
 from perdure.rpc.validate.visibility import list_open as list_open

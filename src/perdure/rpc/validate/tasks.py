@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from temporalio.api.common.v1 import WorkerVersionCapabilities, WorkerVersionStamp
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions
 from temporalio.api.enums.v1 import DescribeTaskQueueMode, QueryResultType, TaskQueueKind, TaskQueueType
@@ -23,6 +25,7 @@ from perdure.engine.checks.values import byte_length
 from perdure.errors import InvalidArgument, PermissionDenied
 from perdure.rpc.validate import common
 
+_NUMBER = re.compile(r"\+?[0-9]{1,18}")
 _VERSION_ID_FRAME_BYTES = len("temporal-sys-worker-deployment-version:")
 
 
@@ -79,16 +82,35 @@ def describe_task_queue(request: DescribeTaskQueueRequest, config: Dynamic) -> N
     plain = request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_UNSPECIFIED
     queue = request.task_queue if request.HasField("task_queue") else None
     values.check_task_queue(queue, config, partition=plain)
+    partition_name(request.task_queue.name, config)
     if enhanced or not request.task_queue_type:
         request.task_queue_type = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
     if not request.task_queue_types:
         request.task_queue_types.extend(
             (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
         )
+    if request.report_task_reachability and len(request.versions.build_ids) > config.reachability_query_build_id_limit:
+        raise InvalidArgument(
+            "Too many build ids queried at once with ReportTaskReachability==true, "
+            f"limit: {config.reachability_query_build_id_limit}"
+        )
     if enhanced and request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY:
         raise InvalidArgument(
             "Enhanced DescribeTaskQueue is not valid for a sticky queue, use api_mode=UNSPECIFIED or a normal queue."
         )
+
+
+def partition_name(name: str, config: Dynamic) -> int:
+    """Which partition of its queue a name means: 0, the root, unless it says so as `/_sys/NAME/NUMBER`."""
+    prefix = config.reserved_task_queue_prefix
+    if not name.startswith(prefix):
+        return 0
+    base, slash, number = name.removeprefix(prefix).rpartition("/")
+    if not (slash and base) or not _NUMBER.fullmatch(number) or int(number) <= 0:
+        raise InvalidArgument(f"invalid task queue partition name {name}")
+    if base.startswith(prefix):
+        raise InvalidArgument(f"task queue family name cannot have prefix {prefix} {base}")
+    return int(number)
 
 
 # Versions of workers.

@@ -36,7 +36,8 @@ from perdure.errors import InvalidArgument, NotFound
 from perdure.rpc import tokens, validate
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.polls import Polls
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
+from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
@@ -61,12 +62,14 @@ class ActivityTasks:
         identity = request.identity
 
         async def take(task: Task) -> Taken:
-            return await self._take(call, task, identity, namespace.name)
+            return await self._take(call, task, poll, namespace.name)
 
-        poll = Poll(identity, take, details=request)
+        metadata = request.task_queue_metadata
+        limit = metadata.max_tasks_per_second.value if metadata.HasField("max_tasks_per_second") else None
+        poll = Poll(identity, take, details=request, per_second=limit)
         self._polls.park(name, poll, call, PollActivityTaskQueueResponse(), request.worker_instance_key)
 
-    async def _take(self, call: Call, task: Task, identity: str, namespace: str) -> Taken:
+    async def _take(self, call: Call, task: Task, poll: Poll, namespace: str) -> Taken:
         executor = self._executor
         run = executor.cached(task[1]) or await executor.by_key(task[1])
         if run is None:
@@ -74,12 +77,15 @@ class ActivityTasks:
         if call.done:
             return Taken.GONE
         scheduled_event_id = int(task[3])
-        start = inputs.StartActivity(scheduled_event_id, request_id=executor.ids.uuid(), identity=identity)
+        start = inputs.StartActivity(scheduled_event_id, request_id=executor.ids.uuid(), identity=poll.identity)
         try:
             activity: Activity = (await executor.perform(run, start)).reply
         except (NotFound, InvalidArgument):
             return Taken.STALE
-        if not call.reply(activity_response(run, activity, namespace).SerializeToString()):
+        response = activity_response(run, activity, namespace)
+        if poll.scaling:
+            response.poller_scaling_decision.poll_request_delta_suggestion = poll.scaling
+        if not call.reply(response.SerializeToString()):
             await self._release(run.run_key, activity)
             return Taken.STALE
         return Taken.SERVED

@@ -164,9 +164,12 @@ def _capabilities(config: Dynamic) -> NamespaceInfo.Capabilities:
     """What works in every namespace. SDKs send what they see promised here, so nothing is claimed before it works."""
     return NamespaceInfo.Capabilities(
         eager_workflow_start=config.enable_eager_workflow_start,
+        sync_update=True,
+        async_update=True,
         reported_problems_search_attribute=(
             config.num_consecutive_workflow_task_problems_to_trigger_search_attribute > 0
         ),
         worker_heartbeats=config.worker_heartbeats_enabled,
+        poller_autoscaling=True,
         worker_poll_complete_on_shutdown=config.enable_cancel_worker_polls_on_shutdown,
     )

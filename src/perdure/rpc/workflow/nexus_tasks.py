@@ -12,7 +12,8 @@ from perdure.engine.queues import nexus_queue
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.polls import Polls
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
+from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.runtime import Runtime
 
 

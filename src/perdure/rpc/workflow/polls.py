@@ -12,7 +12,7 @@ from temporalio.api.enums.v1 import WorkerVersioningMode
 from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest
 
 from perdure.rpc.transport import Call
-from perdure.runtime.matching import Poll
+from perdure.runtime.queue import Poll
 from perdure.runtime.runtime import Runtime
 
 MARGIN_S = 1.0

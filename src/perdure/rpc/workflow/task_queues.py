@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.enums.v1 import BuildIdTaskReachability, DescribeTaskQueueMode, TaskQueueKind, TaskQueueType
-from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueueStats, TaskQueueTypeInfo
+from temporalio.api.enums.v1 import (
+    BuildIdTaskReachability,
+    DescribeTaskQueueMode,
+    RateLimitSource,
+    TaskQueueKind,
+    TaskQueueType,
+)
+from temporalio.api.taskqueue.v1 import PollerInfo, RateLimitConfig, TaskQueueConfig, TaskQueueStats, TaskQueueTypeInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
     DescribeTaskQueueResponse,
     ListTaskQueuePartitionsRequest,
     ListTaskQueuePartitionsResponse,
     PollActivityTaskQueueRequest,
+    UpdateTaskQueueConfigRequest,
+    UpdateTaskQueueConfigResponse,
 )
 
 from perdure.engine.checks import values
-from perdure.engine.queues import activity_queue, nexus_queue, workflow_queue
+from perdure.engine.queues import (
+    DEFAULT_LEVEL,
+    LEVELS,
+    activity_queue,
+    first_order,
+    nexus_queue,
+    ready_ns,
+    workflow_queue,
+)
 from perdure.engine.times import set_duration, set_time
 from perdure.errors import InvalidArgument
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
-from perdure.runtime.matching import Poller
+from perdure.runtime.matching import Figures
+from perdure.runtime.queue import Poller
 from perdure.runtime.runtime import Runtime
+from perdure.storage.base import ReadyItem
 
 DEFAULT_RATE_PER_SECOND = 100_000.0
 """What a poller that names no limit is shown with."""
-DEFAULT_PRIORITY = 3
+MILLISECOND_NS = 1_000_000
 NO_TIME = Timestamp(seconds=-62_135_596_800)
-STICKY_STATS = "DescribeTaskQueue stats are only supported for the root partition"
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """Tasks that wait, and since when the first of them does (0: there is none)."""
-
-    count: int
-    oldest_ns: int
+NOT_ROOT = "DescribeTaskQueue stats are only supported for the root partition"
 
 
 class TaskQueues:
@@ -46,26 +57,44 @@ class TaskQueues:
         self._runtime = runtime
 
     async def describe_task_queue(self, request: DescribeTaskQueueRequest, call: Call) -> DescribeTaskQueueResponse:
-        validate.namespace(request, self._runtime.config)
+        config = self._runtime.config
+        validate.namespace(request, config)
         namespace = self._runtime.namespaces.get(request.namespace)
-        validate.describe_task_queue(request, self._runtime.config)
+        validate.describe_task_queue(request, config)
         if request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED:
             return await self._describe_versions(namespace.id, request)
+        name, kind = request.task_queue.name, request.task_queue_type
         sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
-        if sticky and request.report_stats:
-            raise InvalidArgument(STICKY_STATS)
-        queue = _queue(namespace.id, request.task_queue.name, request.task_queue_type)
+        if request.report_stats and (sticky or validate.partition_name(name, config)):
+            raise InvalidArgument(NOT_ROOT)
+        queue = _queue(namespace.id, name, kind)
         response = DescribeTaskQueueResponse(pollers=self._pollers(queue))
         if not sticky:
             response.versioning_info.current_version = "__unversioned__"
             response.versioning_info.update_time.CopyFrom(NO_TIME)
+        self._fill_limit(response, queue)
         if request.include_task_queue_status:
-            response.task_queue_status.backlog_count_hint = (await self._backlog(queue)).count
+            figures = await self._figures(queue)
+            response.task_queue_status.backlog_count_hint = sum(each.count for each in figures.values())
+            response.task_queue_status.rate_per_second = response.effective_rate_limit.requests_per_second
         if request.report_stats:
-            stats = self._stats(await self._backlog(queue))
-            response.stats.CopyFrom(stats)
-            response.stats_by_priority_key[DEFAULT_PRIORITY].CopyFrom(stats)
+            figures = await self._figures(queue)
+            response.stats.CopyFrom(self._stats(queue, figures.values()))
+            for priority, each in figures.items():
+                response.stats_by_priority_key[priority].CopyFrom(self._stats(queue, [each]))
+        if request.report_config and (found := self._runtime.queue_configs.get(namespace.id, kind, name)):
+            response.config.CopyFrom(found)
         return response
+
+    def _fill_limit(self, response: DescribeTaskQueueResponse, queue: str) -> None:
+        """Nothing, where nobody has set a limit."""
+        limit = self._runtime.matching.limit(queue)
+        if limit is None:
+            return
+        per_second, by_worker = limit
+        source = RateLimitSource.RATE_LIMIT_SOURCE_WORKER if by_worker else RateLimitSource.RATE_LIMIT_SOURCE_API
+        response.effective_rate_limit.requests_per_second = per_second
+        response.effective_rate_limit.rate_limit_source = source
 
     async def _describe_versions(
         self, namespace_id: str, request: DescribeTaskQueueRequest
@@ -91,25 +120,64 @@ class TaskQueues:
         if request.report_pollers:
             info.pollers.extend(self._pollers(queue))
         if request.report_stats:
-            info.stats.CopyFrom(self._stats(await self._backlog(queue)))
+            info.stats.CopyFrom(self._stats(queue, (await self._figures(queue)).values()))
 
     def _pollers(self, queue: str) -> list[PollerInfo]:
         return [_poller_info(poller) for poller in self._runtime.matching.pollers(queue)]
 
-    async def _backlog(self, queue: str) -> Backlog:
-        """As memory has it if it holds all tasks of the queue: storage does not know yet of the latest starts."""
-        known = self._runtime.matching.backlog(queue)
-        if known is not None:
-            return Backlog(*known)
+    async def _figures(self, queue: str) -> dict[int, Figures]:
+        """By priority. As memory has them if it holds all tasks: storage does not know yet of the latest starts."""
+        matching = self._runtime.matching
+        figures = {DEFAULT_LEVEL: Figures(), **matching.figures(queue)}
+        if matching.holds_all(queue):
+            return figures
         storage = self._runtime.storage
-        first = await storage.ready(queue, None, 1)
-        return Backlog(await storage.ready_count(queue), first[0].order if first else 0)
+        for priority in range(1, LEVELS + 1):
+            start, end = first_order(priority), first_order(priority + 1)
+            count = await storage.ready_count(queue, start, end)
+            if count or priority in figures:
+                first = await storage.ready(queue, ReadyItem(start, -1, -1, ""), 1) if count else []
+                oldest_ns = ready_ns(first[0].order) if first else 0
+                figures[priority] = replace(figures.get(priority, Figures()), count=count, oldest_ns=oldest_ns)
+        return figures
 
-    def _stats(self, backlog: Backlog) -> TaskQueueStats:
-        stats = TaskQueueStats(approximate_backlog_count=backlog.count)
-        age_ns = self._runtime.executor.now_ns() - backlog.oldest_ns if backlog.oldest_ns else 0
+    def _stats(self, queue: str, figures: Iterable[Figures]) -> TaskQueueStats:
+        """What several priorities come to together."""
+        figures = list(figures)
+        stats = TaskQueueStats(
+            approximate_backlog_count=sum(each.count for each in figures),
+            tasks_add_rate=sum(each.added for each in figures),
+            tasks_dispatch_rate=sum(each.dispatched for each in figures),
+            rate_limiting_active=self._runtime.matching.is_held_back(queue),
+        )
+        waiting = [each.oldest_ns for each in figures if each.oldest_ns]
+        age_ns = self._runtime.executor.now_ns() - min(waiting) if waiting else 0
         set_duration(stats.approximate_backlog_age, max(0, age_ns))
         return stats
+
+    async def update_task_queue_config(
+        self, request: UpdateTaskQueueConfigRequest, call: Call
+    ) -> UpdateTaskQueueConfigResponse:
+        """What the request leaves out stays; a rate limit without a rate takes the limit away."""
+        validate.namespace(request, self._runtime.config)
+        namespace = self._runtime.namespaces.get(request.namespace)
+        validate.queue_config(request, self._runtime.config)
+        configs, key = self._runtime.queue_configs, (namespace.id, int(request.task_queue_type), request.task_queue)
+        config = TaskQueueConfig()
+        if (before := configs.get(*key)) is not None:
+            config.CopyFrom(before)
+        now_ns = self._runtime.executor.now_ns() // MILLISECOND_NS * MILLISECOND_NS
+        for name, limit in _LIMITS:
+            if request.HasField(name):
+                _set_limit(getattr(config, limit), getattr(request, name), request.identity, now_ns)
+        for fairness_key in request.unset_fairness_weight_overrides:
+            config.fairness_weight_overrides.pop(fairness_key, None)
+        config.fairness_weight_overrides.update(request.set_fairness_weight_overrides)
+        if len(config.fairness_weight_overrides) > self._runtime.config.max_fairness_key_weight_overrides:
+            raise InvalidArgument(validate.TOO_MANY_OVERRIDES)
+        configs.change(*key, config)
+        await self._runtime.executor.flushed()
+        return UpdateTaskQueueConfigResponse(config=config)
 
     def list_task_queue_partitions(
         self, request: ListTaskQueuePartitionsRequest, call: Call
@@ -130,6 +198,24 @@ _NAMED: dict[int, Callable[[str, str], str]] = {
     TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY: activity_queue,
     TaskQueueType.TASK_QUEUE_TYPE_NEXUS: nexus_queue,
 }
+
+
+_LIMITS: tuple[tuple[Literal["update_queue_rate_limit", "update_fairness_key_rate_limit_default"], str], ...] = (
+    ("update_queue_rate_limit", "queue_rate_limit"),
+    ("update_fairness_key_rate_limit_default", "fairness_keys_rate_limit_default"),
+)
+"""What UpdateTaskQueueConfig sets, and where it is kept."""
+
+
+def _set_limit(
+    limit: RateLimitConfig, update: UpdateTaskQueueConfigRequest.RateLimitUpdate, identity: str, now_ns: int
+) -> None:
+    limit.Clear()
+    if update.HasField("rate_limit"):
+        limit.rate_limit.CopyFrom(update.rate_limit)
+    limit.metadata.reason = update.reason
+    limit.metadata.update_identity = identity
+    set_time(limit.metadata.update_time, now_ns)
 
 
 def _queue(namespace_id: str, name: str, kind: int) -> str:

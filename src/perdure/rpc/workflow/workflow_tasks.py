@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import History
+from temporalio.api.protocol.v1 import Message
 from temporalio.api.workflowservice.v1 import (
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
@@ -35,8 +37,9 @@ from perdure.rpc.transport import Call
 from perdure.rpc.workflow.activity_tasks import activity_response
 from perdure.rpc.workflow.polls import Polls, worker_version
 from perdure.runtime import history
-from perdure.runtime.matching import Poll, Taken, Task
+from perdure.runtime.backlog import Task
 from perdure.runtime.queries import Queries, QueryTask
+from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
@@ -57,26 +60,25 @@ class WorkflowTasks:
         validate.poll_workflow(request, call.timeout_s, config)
         sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
         name = workflow_queue(namespace.id, request.task_queue.name)
-        identity = request.identity
         version = worker_version(request)
 
         async def take(task: Task) -> Taken:
-            return await self._take(call, task, identity, sticky, version)
+            return await self._take(call, task, poll, sticky, version)
 
         def take_query(query: QueryTask) -> bool:
             if call.done:
                 return False
-            self._spawn(self._give_query(call, query, sticky))
+            self._spawn(self._give_query(call, query, poll, sticky))
             return True
 
-        poll = Poll(identity, take, take_query, details=request)
+        poll = Poll(request.identity, take, take_query, details=request)
         self._polls.park(name, poll, call, PollWorkflowTaskQueueResponse(), request.worker_instance_key)
 
     def _spawn(self, coroutine: Any) -> None:
         self._polls.spawn(coroutine)
 
     async def _take(
-        self, call: Call, task: Task, identity: str, sticky: bool, version: WorkerVersionStamp | None
+        self, call: Call, task: Task, poll: Poll, sticky: bool, version: WorkerVersionStamp | None
     ) -> Taken:
         executor = self._executor
         run = executor.cached(task[1]) or await executor.by_key(task[1])
@@ -90,12 +92,13 @@ class WorkflowTasks:
         start = inputs.StartWorkflowTask(
             waiting.scheduled_event_id,
             request_id=executor.ids.uuid(),
-            identity=identity,
+            identity=poll.identity,
             sticky=sticky,
             worker_version=version,
         )
         try:
-            if executor.apply(run, start).error is not None:
+            decision = executor.apply(run, start)
+            if decision.error is not None:
                 return Taken.STALE
         except NotFound:
             return Taken.STALE
@@ -104,7 +107,8 @@ class WorkflowTasks:
         try:
             if not executor.is_durable(run):
                 await executor.settled(run)
-            if call.reply(await self.response(run, core, started, sticky=sticky)):
+            response = await self.response(run, core, started, sticky=sticky, poll=poll, messages=decision.messages)
+            if call.reply(response):
                 return Taken.SERVED
         except BaseException:
             await self._release(run.run_key, started)
@@ -120,12 +124,23 @@ class WorkflowTasks:
         with contextlib.suppress(NotFound, Unavailable):
             self._executor.apply(run, inputs.ReleaseWorkflowTask(task.scheduled_event_id, task.started_ns))
 
-    async def response(self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool) -> bytes:
-        """A started task as its worker gets it; `sticky` workers need only what is new to them.
+    async def response(
+        self,
+        run: Run,
+        core: Core,
+        task: WorkflowTask,
+        *,
+        sticky: bool,
+        poll: Poll | None = None,
+        messages: Iterable[Message] = (),
+    ) -> bytes:
+        """A started task as its worker gets it, with its `messages`; `sticky` workers need only what is new to them.
 
         `core` is that of the moment when the task was started: what came later may not be durable yet.
         """
         response = self._describe(run, task)
+        if poll is not None:
+            _hint(response, poll)
         first = core.previous_started_event_id + 1 if sticky else 1
         page = await history.read(
             self._executor, run, first, core.next_event_id, self._runtime.config.history_max_page_size
@@ -138,6 +153,7 @@ class WorkflowTasks:
             suffix = materialise(core, task, task.identity)
             if suffix:
                 data += History(events=suffix).SerializeToString()
+        response.messages.extend(messages)
         self._queries.attach(run, response)
         return with_history(response, data)
 
@@ -172,9 +188,9 @@ class WorkflowTasks:
         response.workflow_execution_task_queue.name = core.task_queue
         response.workflow_execution_task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
 
-    async def _give_query(self, call: Call, query: QueryTask, sticky: bool) -> None:
+    async def _give_query(self, call: Call, query: QueryTask, poll: Poll, sticky: bool) -> None:
         try:
-            response = await self._query_response(query, sticky)
+            response = await self._query_response(query, poll, sticky)
         except PerdureError as error:
             self._queries.fail(query, error)
             call.reply(b"")  # an empty response: poll again
@@ -182,7 +198,7 @@ class WorkflowTasks:
         if not call.reply(response):
             self._queries.dispatch_again(query)
 
-    async def _query_response(self, query: QueryTask, sticky: bool) -> bytes:
+    async def _query_response(self, query: QueryTask, poll: Poll, sticky: bool) -> bytes:
         """A query for a worker directly: with the whole history, unless the worker is the sticky one."""
         run = await self._executor.by_key(query.run.run_key)
         if run is None:
@@ -196,6 +212,7 @@ class WorkflowTasks:
             query=query.query,
             attempt=1,
         )
+        _hint(response, poll)
         self._name(run, response)
         data = b""
         if not sticky:
@@ -229,9 +246,11 @@ class WorkflowTasks:
         response = RespondWorkflowTaskCompletedResponse()
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
+        if completed.discarded:
+            response.reset_history_event_id = core.previous_started_event_id
         if completed.new_task is not None:
             # The worker that asks for it has just had the run in its cache.
-            task = await self.response(run, core, completed.new_task, sticky=True)
+            task = await self.response(run, core, completed.new_task, sticky=True, messages=decision.messages)
             response.workflow_task.MergeFromString(task)
         return response
 
@@ -287,3 +306,10 @@ class WorkflowTasks:
             self._runtime.workers.record(namespace.id, [request.worker_heartbeat])
         await asyncio.sleep(0)
         return ShutdownWorkerResponse()
+
+
+def _hint(response: PollWorkflowTaskQueueResponse, poll: Poll) -> None:
+    """How much more there is to do, and how many polls the worker should keep waiting."""
+    response.backlog_count_hint = poll.backlog
+    if poll.scaling:
+        response.poller_scaling_decision.poll_request_delta_suggestion = poll.scaling

@@ -107,7 +107,7 @@ WHERE queue = ? AND ("order", run_key, kind, key) > (?, ?, ?, ?)
 ORDER BY "order", run_key, kind, key LIMIT ?
 
 -- name: ready_count
-SELECT count(*) FROM pending WHERE queue = ?
+SELECT count(*) FROM pending WHERE queue = ? AND "order" >= ? AND "order" < ?
 
 -- name: max_order
 SELECT max("order") FROM pending WHERE queue = ?

@@ -1,0 +1,330 @@
+"""The official Web UI on our server, in a real browser: every page of a namespace loads without an error.
+
+Needs the Web UI's server (`PERDURE_WEBUI_BIN`), Chromium (`PERDURE_CHROMIUM_BIN`, or on the path) and playwright. With
+`PERDURE_WEBUI_SHOTS`, a directory, a picture of each page is left there to look at. `PERDURE_WEBUI_TARGET` shows
+another server instead of ours, such as a real one: `host:port`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import activity, workflow
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleSpec,
+)
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from perdure.server import Server
+
+WEBUI = os.environ.get("PERDURE_WEBUI_BIN", "")
+CHROMIUM = os.environ.get("PERDURE_CHROMIUM_BIN") or shutil.which("chromium") or ""
+SHOTS = os.environ.get("PERDURE_WEBUI_SHOTS", "")
+TARGET = os.environ.get("PERDURE_WEBUI_TARGET", "")
+
+pytestmark = [
+    pytest.mark.skipif(not WEBUI, reason="PERDURE_WEBUI_BIN does not name the official Web UI's server"),
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium: set PERDURE_CHROMIUM_BIN"),
+    pytest.mark.timeout(600),
+]
+
+QUEUE = "shown"
+READY_S = 30.0
+NOT_YET = "is not implemented by this version of Perdure"
+SUBJECTS = ("running", "done", "failed", "retrying", "canceled", "terminated")
+"""Ids of the workflows that are shown."""
+
+
+@activity.defn
+async def greet(name: str) -> str:
+    return f"Hello, {name}!"
+
+
+@activity.defn
+async def always_fails() -> None:
+    raise ApplicationError("no luck", {"tried": [1, 2]}, type="NoLuck")
+
+
+@workflow.defn
+class Child:
+    @workflow.run
+    async def run(self) -> dict[str, int]:
+        return {"answer": 42}
+
+
+@workflow.defn
+class Everything:
+    """An activity, a timer and a child; then what its argument says."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.over = False
+
+    @workflow.run
+    async def run(self, what: str) -> str:
+        workflow.set_current_details("**busy**")
+        hello = await workflow.execute_activity(greet, what, start_to_close_timeout=timedelta(seconds=10))
+        await workflow.sleep(0.01)
+        await workflow.execute_child_workflow(Child.run, id=f"child-of-{workflow.info().workflow_id}")
+        if what == "failed":
+            raise ApplicationError("on purpose", type="Intended")
+        if what == "retrying":
+            policy = RetryPolicy(initial_interval=timedelta(hours=1))
+            await workflow.execute_activity(
+                always_fails, start_to_close_timeout=timedelta(seconds=10), retry_policy=policy
+            )
+        if what != "done":
+            await workflow.wait_condition(lambda: self.over)
+        return hello
+
+    @workflow.signal
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    @workflow.query
+    def state(self) -> dict[str, Any]:
+        return {"notes": self.notes}
+
+    @workflow.update
+    async def add(self, number: int) -> int:
+        return number + 1
+
+
+@dataclass
+class Shown:
+    """What there is to see. `runs` has the run id of each workflow; what is not implemented yet is left out."""
+
+    url: str
+    runs: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def optional(self) -> Any:
+        try:
+            yield
+        except RPCError as error:
+            if error.status != RPCStatusCode.UNIMPLEMENTED:
+                raise
+            self.missing.append(error.message)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def web_ui(address: str) -> AsyncIterator[str]:
+    port = free_port()
+    process = subprocess.Popen(
+        [WEBUI, "-port", str(port), "-target", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(READY_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await asyncio.sleep(0.05)
+                else:
+                    writer.close()
+                    break
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def fill(client: Client, shown: Shown) -> None:
+    """Workflows in every state with all that can be pending, schedules and a batch."""
+    for what in SUBJECTS:
+        handle = await client.start_workflow(
+            Everything.run,
+            what,
+            id=f"wf-{what}",
+            task_queue=QUEUE,
+            memo={"note": "a memo"},
+            static_summary="A *summary*",
+            static_details="Details",
+        )
+        shown.runs[f"wf-{what}"] = handle.first_execution_run_id or ""
+        if what in ("running", "canceled", "terminated"):
+            await handle.signal(Everything.note, "hello")
+        if what == "canceled":
+            await handle.cancel()
+        if what == "terminated":
+            await handle.terminate("enough", "detail")
+    running = client.get_workflow_handle_for(Everything.run, "wf-running")
+    await running.query(Everything.state)
+    with shown.optional():
+        assert await running.execute_update(Everything.add, 1) == 2
+    with shown.optional():
+        action = ScheduleActionStartWorkflow(Child.run, id="scheduled", task_queue=QUEUE)
+        spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=1))], cron_expressions=["0 12 * * *"])
+        schedule = await client.create_schedule("every-hour", Schedule(action=action, spec=spec))
+        await schedule.trigger()
+        await schedule.pause(note="for now")
+    with shown.optional():
+        await start_batch(client)
+    done = client.get_workflow_handle("wf-done")
+    await done.result()
+
+
+async def start_batch(client: Client) -> None:
+    from temporalio.api.batch.v1 import BatchOperationSignal
+    from temporalio.api.workflowservice.v1 import StartBatchOperationRequest
+
+    request = StartBatchOperationRequest(
+        namespace="default", job_id="batch", visibility_query="WorkflowId='wf-running'", reason="to show one"
+    )
+    request.signal_operation.CopyFrom(BatchOperationSignal(signal="note", identity="me"))
+    await client.workflow_service.start_batch_operation(request)
+
+
+def pages(shown: Shown) -> dict[str, str]:
+    """Where to look, by name."""
+    base = "/namespaces/default"
+    found = {
+        "home": "/",
+        "namespaces": "/namespaces",
+        "namespace": base,
+        "workflows": f"{base}/workflows",
+        "workflows by query": f"{base}/workflows?query=ExecutionStatus%3D%22Running%22",
+        "workflows by a bad query": f"{base}/workflows?query=%3D%3D",
+        "start workflow": f"{base}/workflows/start-workflow",
+        "schedules": f"{base}/schedules",
+        "new schedule": f"{base}/schedules/create",
+        "batch operations": f"{base}/batch-operations",
+        "deployments": f"{base}/worker-deployments",
+        "workers": f"{base}/workers",
+        "standalone activities": f"{base}/activities",
+        "archival": f"{base}/archival",
+        "import": "/import",
+        "nexus": "/nexus",
+        "new nexus endpoint": "/nexus/create",
+        "task queue": f"{base}/task-queues/{QUEUE}",
+    }
+    if not any("Schedule" in sentence for sentence in shown.missing):
+        found["schedule"] = f"{base}/schedules/every-hour"
+        found["edit schedule"] = f"{base}/schedules/every-hour/edit"
+    if not any("Batch" in sentence for sentence in shown.missing):
+        found["batch operation"] = f"{base}/batch-operations/batch"
+    tabs = ("", "/timeline", "/history", "/relationships", "/workers", "/pending-activities", "/call-stack", "/query")
+    tabs += ("/metadata", "/user-metadata", "/search-attributes", "/memo", "/nexus-links")
+    for workflow_id, run_id in shown.runs.items():
+        for tab in tabs if workflow_id in ("wf-running", "wf-retrying") else ("", "/history"):
+            found[f"{workflow_id}{tab.replace('/', ' ')}"] = f"{base}/workflows/{workflow_id}/{run_id}{tab}"
+    for view in ("compact", "feed", "json"):
+        found[f"wf-failed {view}"] = f"{base}/workflows/wf-failed/{shown.runs['wf-failed']}/history?view={view}"
+    return found
+
+
+@dataclass
+class Problems:
+    """What went wrong, by page."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+    page: str = ""
+
+    def add(self, sentence: str) -> None:
+        if NOT_YET not in sentence:
+            self.found.setdefault(self.page, []).append(sentence)
+
+
+EXPECTED = {
+    "workflows by a bad query": r"400 .*|console: Initial count fetch failed .*400.*",
+}
+"""What a page is meant to fail with."""
+
+
+async def visit(page: Any, url: str, problems: Problems) -> None:
+    await page.goto(url, wait_until="load")
+    with contextlib.suppress(Exception):  # long polls go on
+        await page.wait_for_load_state("networkidle", timeout=4000)
+    text = await page.inner_text("body")
+    for sentence in ("Something went wrong", "Uh oh", "404", "Internal Error", "Page not found"):
+        if sentence in text:
+            problems.add(f"the page says {sentence!r}: {' '.join(text.split())[-300:]}")
+    if SHOTS:
+        name = re.sub(r"\W+", "-", problems.page)
+        await page.screenshot(path=Path(SHOTS) / f"{name}.png")
+
+
+async def watch(page: Any, problems: Problems) -> None:
+    """Write down console errors, exceptions and answers of 400 and above."""
+
+    async def on_response(response: Any) -> None:
+        if response.status >= 400:
+            body = ""
+            with contextlib.suppress(Exception):
+                body = (await response.body()).decode("utf-8", "replace")[:300]
+            problems.add(f"{response.status} {response.request.method} {response.url} {body}")
+
+    page.on("response", on_response)
+    page.on("pageerror", lambda error: problems.add(f"exception: {error}"))
+
+    def on_console(message: Any) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:  # told by the response
+            problems.add(f"console: {message.text}")
+
+    page.on("console", on_console)
+
+
+@contextlib.asynccontextmanager
+async def target() -> AsyncIterator[str]:
+    if TARGET:
+        yield TARGET
+    else:
+        async with Server() as server:
+            yield server.address
+
+
+async def test_every_page_of_a_namespace_loads_without_an_error() -> None:
+    playwright = pytest.importorskip("playwright.async_api")
+    problems = Problems()
+    async with target() as address, web_ui(address) as url:
+        client = await Client.connect(address)
+        shown = Shown(url)
+        worker = Worker(
+            client,
+            task_queue=QUEUE,
+            workflows=[Everything, Child],
+            activities=[greet, always_fails],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        )
+        async with worker, playwright.async_playwright() as driver:
+            await fill(client, shown)
+            browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = await browser.new_page(viewport={"width": 1400, "height": 1100})
+            await watch(page, problems)
+            for name, path in pages(shown).items():
+                problems.page = name
+                await visit(page, url + path, problems)
+            await browser.close()
+    unexpected = {
+        name: left
+        for name, sentences in problems.found.items()
+        if (left := [each for each in sentences if not re.match(EXPECTED.get(name, "$^"), each, re.DOTALL)])
+    }
+    assert not unexpected, "\n".join(f"{name}: {each}" for name, found in unexpected.items() for each in found)
