@@ -132,11 +132,22 @@ def _closed(status: int) -> Callable[[State, HistoryEvent, Any], None]:
                 item = items.edit(key)
                 item.due_ns = item.queue = None
         _leave_children(state)
+        _leave_schedule(state, event)
         if core.parent_workflow_id and not core.new_run_id:
             report = FollowUp(close_event=event.SerializeToString(deterministic=True), due_ns=core.close_ns)
             state.items(Kind.FOLLOW_UP).put("report", report)
 
     return close
+
+
+def _leave_schedule(state: State, event: HistoryEvent) -> None:
+    """The schedule that started the chain of runs is told how its last run ends."""
+    items = state.items(Kind.SCHEDULED)
+    if "" in items and state.core.new_run_id:
+        items.remove("")
+    elif "" in items:
+        item = items.edit("")
+        item.close_event, item.due_ns = event.SerializeToString(deterministic=True), state.core.close_ns
 
 
 _STAND_STILL_AT_CLOSE = (Kind.WORKFLOW_TASK, Kind.ACTIVITY)

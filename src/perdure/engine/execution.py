@@ -39,7 +39,6 @@ class Kind(IntEnum):
     SCHEDULE_TICK = 22
     SCHEDULE_START = 23
     SCHEDULE_STOP = 24
-    SCHEDULE_REQUEST = 25
 
 
 class Item(msgspec.Struct, array_like=True, kw_only=True):

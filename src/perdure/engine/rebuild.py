@@ -137,6 +137,7 @@ ITEMS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
     Kind.WORKFLOW_TASK: (_unwritten, "a later attempt is written when it completes"),
     Kind.REQUEST: (_of_start, _REQUEST),
     Kind.BUFFERED_EVENT: (_always, _BUFFER),
+    Kind.SCHEDULED: (_always, "that a schedule started a run is told by nothing but the run's search attributes"),
     Kind.UPDATE: (_volatile, "an update is in memory alone until it is accepted"),
 }
 """Kind -> which of its items no event carries, and why."""

@@ -43,7 +43,7 @@ _S = SignalExternalWorkflowExecutionFailedCause
 _C = CancelExternalWorkflowExecutionFailedCause
 
 KINDS = frozenset({Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.FOLLOW_UP, Kind.DELETION})
-OWED = (Kind.CHILD, Kind.FOLLOW_UP)
+OWED = (Kind.CHILD, Kind.FOLLOW_UP, Kind.SCHEDULED)
 """What a closed run may still owe to others."""
 
 
