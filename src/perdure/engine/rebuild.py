@@ -76,6 +76,7 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "state": "that a worker has been told of an update leaves no event",
     },
     "WorkflowTask": {
+        "order": "the priority of the run may have changed since a task was scheduled that is written later",
         "due_ns": _STICKY,
         "queue": _STICKY,
         "original_scheduled_ns": "heartbeats carry it over from task to task",
