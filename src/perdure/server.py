@@ -25,6 +25,7 @@ from perdure.rpc.workflow.nexus_tasks import NexusTasks
 from perdure.rpc.workflow.operator import OperatorHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
+from perdure.rpc.workflow.reset import ResetRequests
 from perdure.rpc.workflow.system import System
 from perdure.rpc.workflow.task_queues import TaskQueues
 from perdure.rpc.workflow.visibility import VisibilityHandlers
@@ -148,6 +149,7 @@ class Server:
             self._histories,
             Descriptions(runtime),
             Deletions(runtime),
+            ResetRequests(runtime),
             TaskQueues(runtime),
         ]
 

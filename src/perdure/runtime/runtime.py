@@ -20,6 +20,7 @@ from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
 from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.reclaim import Reclaimer
+from perdure.runtime.resets import Resets
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
 from perdure.storage.base import Storage
@@ -44,6 +45,7 @@ class Runtime:
             sticky_window_s=self.config.sticky_poller_unavailable_window_s,
             poller_ttl_s=self.config.poller_history_ttl_s,
         )
+        self.resets = Resets(executor)
         self.reclaimer = Reclaimer(executor)
         self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
         self.retention = Retention(executor, namespaces)
