@@ -79,12 +79,20 @@ class Dynamic:
     # Sizes of what an execution accumulates.
     history_size_limit_error_bytes: int = _key("limit.historySize.error", 50 * MIB)
     """Above, the workflow is terminated."""
+    history_size_limit_warn_bytes: int = _key("limit.historySize.warn", 10 * MIB)
+    """Above, the log has a warning."""
     history_size_suggest_continue_as_new_bytes: int = _key("limit.historySize.suggestContinueAsNew", 4 * MIB)
     """From here workers are told to continue as new."""
     history_count_limit_error: int = _key("limit.historyCount.error", 50 * KIB)
     """Events; above, the workflow is terminated."""
+    history_count_limit_warn: int = _key("limit.historyCount.warn", 10 * KIB)
+    """Events; above, the log has a warning."""
     history_count_suggest_continue_as_new: int = _key("limit.historyCount.suggestContinueAsNew", 4 * KIB)
     """Events from which workers are told to continue as new."""
+    mutable_state_size_limit_error_bytes: int = _key("limit.mutableStateSize.error", 8 * MIB)
+    """What is pending, without what repeats the history; above, the workflow is terminated."""
+    mutable_state_size_limit_warn_bytes: int = _key("limit.mutableStateSize.warn", MIB)
+    """Above, the log has a warning."""
     mutable_state_activity_failure_size_limit_error_bytes: int = _key(
         "limit.mutableStateActivityFailureSize.error", 4 * KIB
     )
@@ -139,6 +147,12 @@ class Dynamic:
     """A completion may bring activities back to its worker."""
     enable_cancel_worker_polls_on_shutdown: bool = _key("frontend.enableCancelWorkerPollsOnShutdown", False)
     """ShutdownWorker ends the worker's polls."""
+    worker_heartbeats_enabled: bool = _key("frontend.WorkerHeartbeatsEnabled", True)
+    """Workers are asked to tell of themselves, and ListWorkers shows them."""
+    worker_registry_entry_ttl_s: float = _key("matching.workerRegistryEntryTTL", 300.0)
+    """A worker that has not been heard of for this long is forgotten."""
+    worker_registry_max_entries: int = _key("matching.workerRegistryMaxEntries", 10_000)
+    """Workers that are remembered; of more, those that were heard of longest ago are forgotten."""
     num_consecutive_workflow_task_problems_to_trigger_search_attribute: int = _key(
         "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute", 5
     )

@@ -29,6 +29,7 @@ from perdure.rpc.workflow.reset import ResetRequests
 from perdure.rpc.workflow.system import System
 from perdure.rpc.workflow.task_queues import TaskQueues
 from perdure.rpc.workflow.visibility import VisibilityHandlers
+from perdure.rpc.workflow.workers import WorkerHandlers
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.namespaces import SYSTEM_NAMESPACE, Namespace, system_namespace
 from perdure.runtime.queries import Queries
@@ -151,6 +152,7 @@ class Server:
             Deletions(runtime),
             ResetRequests(runtime),
             TaskQueues(runtime),
+            WorkerHandlers(runtime),
         ]
 
     async def _prepare(self, runtime: Runtime) -> str:

@@ -60,7 +60,6 @@ _UNBUILT = (
     "standalone_activity_start_delay",
     "standalone_nexus_operation",
     "sync_update",
-    "worker_heartbeats",
     "workflow_pause",
     "workflow_update_callbacks",
 )

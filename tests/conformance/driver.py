@@ -182,20 +182,21 @@ class Driver:
     # ---- clients -----------------------------------------------------------------------------------------------
 
     async def start(self, workflow_id: str | None = None, **fields: Any) -> Any:
-        return await self.call("StartWorkflowExecution", **self._start_fields(workflow_id, fields))
+        return await self.call("StartWorkflowExecution", **self.start_fields(workflow_id, fields))
 
     async def signal_with_start(self, workflow_id: str | None = None, name: str = "knock", **fields: Any) -> Any:
-        fields = {"signal_name": name, **self._start_fields(workflow_id, fields)}
+        fields = {"signal_name": name, **self.start_fields(workflow_id, fields)}
         return await self.call("SignalWithStartWorkflowExecution", **fields)
 
-    def _start_fields(self, workflow_id: str | None, fields: dict[str, Any]) -> dict[str, Any]:
+    def start_fields(self, workflow_id: str | None = None, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What a start has unless told otherwise."""
         return {
             "workflow_id": self.workflow_id if workflow_id is None else workflow_id,
             "workflow_type": "order",
             "task_queue": self.task_queue,
             "identity": "client",
             "request_id": f"start-{next(self._numbers)}",
-            **fields,
+            **(fields or {}),
         }
 
     async def signal(self, name: str = "knock", execution: Any = None, **fields: Any) -> Any:

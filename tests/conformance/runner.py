@@ -19,7 +19,7 @@ from tests.conformance.normalise import record
 GOLDEN = Path(__file__).parent / "golden"
 AT_ONCE = 8
 # Scenarios with megabytes in their requests, which would hold up the deadlines of others: they run one by one.
-HEAVY = ("limits/", "history/l", "buffering/two_megabytes", "search_attributes/too_")
+HEAVY = ("limits/", "oversize/", "history/l", "buffering/two_megabytes", "search_attributes/too_")
 SCENARIO_TIMEOUT_S = 60
 MANY = 40
 Scenario = Callable[[Driver], Awaitable[None]]

@@ -138,7 +138,7 @@ def _check_rebuild(execution: Execution, events: list[HistoryEvent]) -> None:
 def differences(live: Execution, rebuilt: Execution) -> list[str]:
     """Where the two differ, apart from what no event carries."""
     found = _fields("core", live.core, rebuilt.core)
-    for kind in Kind:
+    for kind in live.core.kinds:
         absent, _ = ITEMS_NOT_IN_EVENTS.get(kind, (lambda item: False, ""))
         mine = {key: item for key, item in live.pending[kind].items() if not absent(item)}
         theirs = rebuilt.pending[kind]

@@ -15,6 +15,8 @@ from tests.engine.driver import (
     modify,
     payloads,
     refusal,
+    schedule_activity,
+    short,
     signal_other,
     start_child,
     start_timer,
@@ -23,8 +25,9 @@ from tests.engine.driver import (
 
 from perdure.config import Dynamic
 from perdure.engine import inputs
-from perdure.engine.execution import Kind
+from perdure.engine.execution import Kind, weight_bytes
 from perdure.engine.machines.workflow import Signal, StartOptions
+from perdure.errors import InvalidArgument
 
 PAYLOAD = payloads("x").payloads[0]
 
@@ -299,22 +302,68 @@ def test_attributes_and_memo_are_merged_and_null_removes() -> None:
 # Limits of the whole.
 
 
-def test_a_history_that_is_too_long_ends_the_workflow() -> None:
+def _types(talk: Conversation) -> list[str]:
+    return [short(event.event_type) for event in talk.written]
+
+
+def test_what_makes_a_history_too_long_is_dropped_and_ends_the_workflow() -> None:
     talk = Conversation(config=Dynamic(history_count_limit_error=5))
     talk.poll()
-    talk.complete(start_timer("a", 1), start_timer("b", 1))
+    with pytest.raises(InvalidArgument, match="Workflow history count exceeds limit"):
+        talk.complete(start_timer("a", 1), start_timer("b", 1))
     talk.expect(
         """
-        5 TimerStarted
-        6 TimerStarted
-        7 WorkflowExecutionTerminated "reason=Workflow history count exceeds limit." identity=history-service
+        4 WorkflowTaskFailed cause=WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND identity=history-service
+        5 WorkflowExecutionTerminated "reason=Workflow history count exceeds limit." identity=history-service
         """,
-        since=5,
+        since=4,
     )
 
 
-def test_a_history_that_is_too_large_ends_the_workflow() -> None:
+def test_a_signal_that_a_history_has_no_room_for_is_refused() -> None:
+    talk = Conversation(config=Dynamic(history_count_limit_error=4))
+    talk.work()
+    with pytest.raises(InvalidArgument, match="Workflow history count exceeds limit"):
+        talk.signal("beyond")
+    assert _types(talk)[4:] == ["WorkflowExecutionTerminated"]
+
+
+def test_a_history_that_is_too_large_ends_the_workflow_at_the_next_change() -> None:
     talk = Conversation(config=Dynamic(history_size_limit_error_bytes=1000))
     talk.tell(inputs.SignalWorkflow(Signal(name="large", input=payloads("x" * 2000))))
-    talk.signal("next")
+    with pytest.raises(InvalidArgument, match="Workflow history size exceeds limit"):
+        talk.poll()
     assert talk.last("WorkflowExecutionTerminated").reason == "Workflow history size exceeds limit."
+    assert _types(talk)[1:] == ["WorkflowTaskScheduled", "WorkflowExecutionSignaled", "WorkflowExecutionTerminated"]
+
+
+def test_a_state_that_is_too_large_ends_the_workflow() -> None:
+    talk = Conversation(config=Dynamic(mutable_state_size_limit_error_bytes=5000))
+    command = schedule_activity("a")
+    command.schedule_activity_task_command_attributes.input.CopyFrom(payloads("x" * 9000))
+    talk.work(command)
+    assert talk.execution.running, "an input is in the history, and no state of its own"
+    talk.start_activity("a")
+    talk.heartbeat("a", "x" * 3000)
+    with pytest.raises(InvalidArgument, match="Workflow mutable state size exceeds limit"):
+        talk.heartbeat("a", "x" * 6000)
+    assert talk.last("WorkflowExecutionTerminated").reason == "Workflow mutable state size exceeds limit."
+
+
+def test_a_run_weighs_what_its_pending_items_do() -> None:
+    talk = Conversation()
+    talk.work(schedule_activity("a"), start_timer("t", 5), start_timer("u", 50))
+    talk.signal("go", request_id="once")
+    talk.advance(6)
+    assert talk.execution.pending_bytes == sum(weight_bytes(item) for _, _, item in talk.execution.items()) > 0
+    talk.terminate()
+    assert talk.execution.pending_bytes == sum(weight_bytes(item) for _, _, item in talk.execution.items())
+
+
+def test_a_child_that_runs_is_known_even_to_a_parent_that_ends_with_it() -> None:
+    talk = Conversation(config=Dynamic(history_count_limit_error=6))
+    talk.work(start_child("c"))
+    with pytest.raises(InvalidArgument):
+        talk.tell(inputs.ChildStarted(5, "run"))
+    assert _types(talk)[-3:-1] == ["ChildWorkflowExecutionStarted", "WorkflowTaskScheduled"]
+    assert [child.due_ns for child in talk.execution.pending[Kind.CHILD].values()] != [None]

@@ -220,8 +220,8 @@ async def test_listings_of_features_to_come_are_empty_for_a_known_namespace() ->
         if namespace != "default":
             raise errors.NamespaceNotFound(namespace)
 
-    listings = ["ListSchedules", "CountSchedules", "ListBatchOperations", "ListWorkflowRules", "ListWorkers"]
-    listings += ["CountWorkers", "ListWorkerDeployments", "ListActivityExecutions", "CountActivityExecutions"]
+    listings = ["ListSchedules", "CountSchedules", "ListBatchOperations", "ListWorkflowRules"]
+    listings += ["ListWorkerDeployments", "ListActivityExecutions", "CountActivityExecutions"]
     listings += ["ListNexusOperationExecutions", "CountNexusOperationExecutions"]
     for name in listings:
         request = getattr(api, name + "Request")

@@ -68,7 +68,7 @@ async def test_nothing_is_promised_that_does_not_work():
     async with connected(Server()) as client:
         info = (await client.describe("default")).namespace_info
         promised = [field.name for field, _ in info.capabilities.ListFields()]
-        assert promised == ["eager_workflow_start", "reported_problems_search_attribute"]
+        assert promised == ["eager_workflow_start", "worker_heartbeats", "reported_problems_search_attribute"]
         assert not info.supports_schedules
         assert info.limits.blob_size_limit_error == Dynamic().blob_size_limit_error_bytes
         assert info.limits.memo_size_limit_error == Dynamic().memo_size_limit_error_bytes
@@ -79,11 +79,13 @@ async def test_what_is_promised_follows_the_configuration():
         "frontend.enableCancelWorkerPollsOnShutdown": True,
         "system.enableEagerWorkflowStart": False,
         "limit.blobSize.error": 1000,
+        "frontend.WorkerHeartbeatsEnabled": False,
+        "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": 0,
     }
     async with connected(Server(dynamic_config=dynamic)) as client:
         info = (await client.describe("default")).namespace_info
         promised = [field.name for field, _ in info.capabilities.ListFields()]
-        assert promised == ["reported_problems_search_attribute", "worker_poll_complete_on_shutdown"]
+        assert promised == ["worker_poll_complete_on_shutdown"]
         assert info.limits.blob_size_limit_error == 1000
 
 

@@ -11,24 +11,29 @@ from typing import Any
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 
-from perdure.engine import commands, inputs
+from perdure.engine import commands, entity, inputs, limits
 from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
 from perdure.engine.machines import activity, child, close, external, reset, timer, workflow, workflow_task
 from perdure.engine.transition import Decision, Environment, State, Transition
-from perdure.errors import NotFound
+from perdure.errors import InvalidArgument, NotFound
 
 
-def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple[Transition, Decision]:
+def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple[State, Decision]:
     """The transition (to be committed) and the decision (to be written). Raises `PerdureError` to refuse."""
+    if entity.is_entity(execution):
+        return entity.act(execution, input, env)
     handler = _HANDLERS[type(input)]
     if isinstance(input, inputs.CompleteWorkflowTask):
         t, reply = _complete_workflow_task(execution, input, env)
     else:
         t = Transition(execution, env)
         reply = handler(t, input)
-    if not isinstance(input, inputs.StartWorkflowTask) and _enforce_limits(t):
-        reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else reply
+    reason = limits.exceeded(t)
+    if reason:
+        t = _end(t, input, env, reason)
+        reply = commands.Completed() if isinstance(input, inputs.CompleteWorkflowTask) else None
+    limits.hold_buffer(t)
     return t, t.finish(reply)
 
 
@@ -221,24 +226,17 @@ def _attach(t: Transition, i: inputs.AttachRequest) -> None:
     workflow.attach_request(t, i.request)
 
 
-def _enforce_limits(t: Transition) -> bool:
-    """What a single request can't be blamed for: a buffer or a history that has grown too large.
+def _end(t: Transition, input: inputs.Input, env: Environment, reason: str) -> Transition:
+    """The run is over a limit: it is terminated, what the input brought is dropped, and its caller is told so."""
+    if not isinstance(input, _KEPT):
+        t = Transition(t.execution, env)
+    workflow.terminate(t, reason=reason, identity=workflow_task.HISTORY_SERVICE)
+    t.error = InvalidArgument(reason)
+    return t
 
-    True when the workflow was terminated for it. What the request brought stays in the history."""
-    config, core = t.env.config, t.core
-    task = t.workflow_task
-    if t.running and task is not None and task.started_ns:
-        count, size_bytes = t.buffered
-        if count > config.maximum_buffered_events_batch or size_bytes > config.maximum_buffered_events_size_bytes:
-            workflow_task.force_close(t)
-    if t.running and not t.created:
-        too_long = core.next_event_id - 1 > config.history_count_limit_error
-        if too_long or core.history_size_bytes > config.history_size_limit_error_bytes:
-            reason = "Workflow history count exceeds limit." if too_long else "Workflow history size exceeds limit."
-            workflow.terminate(t, reason=reason, identity=workflow_task.HISTORY_SERVICE)
-            return True
-    return False
 
+_KEPT = (inputs.ChildStarted,)
+"""What stays even then: a child that runs has to be known, or its parent's close would not reach it."""
 
 _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.CompleteWorkflowTask: lambda t, i: None,

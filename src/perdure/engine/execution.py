@@ -11,7 +11,7 @@ through are kept serialized.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -33,6 +33,12 @@ class Kind(IntEnum):
     LIFETIME = 10
     START = 11
     DELETION = 12
+    SCHEDULED = 20
+    SCHEDULE = 21
+    SCHEDULE_TICK = 22
+    SCHEDULE_START = 23
+    SCHEDULE_STOP = 24
+    SCHEDULE_REQUEST = 25
 
 
 class Item(msgspec.Struct, array_like=True, kw_only=True):
@@ -165,6 +171,16 @@ class Deletion(Item, kw_only=True):
     """The run is to be deleted as soon as it owes nothing to other runs."""
 
 
+class Scheduled(Item, kw_only=True):
+    """The run was started by a schedule, which is to know of its end: due, with the event that ended it, at the close.
+
+    It goes from run to run of a chain.
+    """
+
+    schedule_id: str
+    close_event: bytes = b""
+
+
 class Start(Item, kw_only=True):
     """The WorkflowExecutionStarted event, kept only where a later run has to be made from it."""
 
@@ -190,6 +206,7 @@ ITEM_TYPES: dict[Kind, type[Item]] = {
     Kind.LIFETIME: Lifetime,
     Kind.START: Start,
     Kind.DELETION: Deletion,
+    Kind.SCHEDULED: Scheduled,
 }
 
 Key = int | str
@@ -271,6 +288,16 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     reset_run_id: str = ""
     """The last run that was made from this one by a reset."""
 
+    @property
+    def kinds(self) -> Iterable[Kind]:
+        """The kinds of pending items that a workflow execution may have."""
+        return ITEM_TYPES
+
+    @property
+    def space(self) -> str:
+        """Where its id is unique: the namespace. Entities have spaces beside it, see `entity`."""
+        return self.namespace_id
+
 
 CoreT = TypeVar("CoreT", bound=msgspec.Struct)
 _encode = msgspec.msgpack.Encoder().encode
@@ -284,12 +311,14 @@ RUNNING = 1
 class Execution:
     """One run in memory. Only `Transition.commit` changes it."""
 
-    __slots__ = ("core", "pending", "run_key")
+    __slots__ = ("core", "pending", "pending_bytes", "run_key")
 
     def __init__(self, run_key: int, core: Core) -> None:
         self.run_key = run_key
         self.core = core
-        self.pending: dict[Kind, dict[Key, Any]] = {kind: {} for kind in Kind}
+        self.pending: dict[Kind, dict[Key, Any]] = {kind: {} for kind in core.kinds}
+        self.pending_bytes = 0
+        """What the pending items weigh together, see `weight_bytes`."""
 
     @property
     def running(self) -> bool:
@@ -312,6 +341,25 @@ class Execution:
 
 def encode(value: msgspec.Struct) -> bytes:
     return _encode(value)
+
+
+_IN_HISTORY: dict[type[Item], tuple[str, ...]] = {
+    Activity: ("input", "header"),
+    Child: ("initiated",),
+    ExternalSignal: ("initiated",),
+    ExternalCancel: ("initiated",),
+    FollowUp: ("close_event",),
+    Start: ("event",),
+}
+"""Fields that repeat what the history holds: they don't count as state of their own."""
+
+
+def weight_bytes(item: Item | None) -> int:
+    """What a pending item adds to the size of its run's state."""
+    if item is None:
+        return 0
+    repeated = sum(len(getattr(item, name)) for name in _IN_HISTORY.get(type(item), ()))
+    return len(_encode(item)) - repeated
 
 
 def decode_item(kind: int, blob: bytes) -> Item:

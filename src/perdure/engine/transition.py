@@ -25,7 +25,17 @@ from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.apply import apply
-from perdure.engine.execution import RUNNING, BufferedEvent, Core, Execution, Item, Key, Kind, WorkflowTask
+from perdure.engine.execution import (
+    RUNNING,
+    BufferedEvent,
+    Core,
+    Execution,
+    Item,
+    Key,
+    Kind,
+    WorkflowTask,
+    weight_bytes,
+)
 from perdure.engine.messages import copy_present, serialized_history
 from perdure.engine.times import set_time
 from perdure.errors import InvalidArgument
@@ -162,9 +172,17 @@ class State:
             for key, item in overlay.changes.items():
                 yield kind, key, item
 
+    def pending_bytes(self) -> int:
+        """What the pending items weigh with the changes."""
+        pending = self.execution.pending
+        return self.execution.pending_bytes + sum(
+            weight_bytes(item) - weight_bytes(pending[kind].get(key)) for kind, key, item in self.changes()
+        )
+
     def fold(self) -> None:
         """Make the changes those of the execution."""
         self.execution.core = self.core
+        self.execution.pending_bytes = self.pending_bytes()
         for kind, overlay in self._overlays.items():
             base = self.execution.pending[kind]
             for key, item in overlay.changes.items():
@@ -172,6 +190,10 @@ class State:
                     base.pop(key, None)
                 else:
                     base[key] = item
+
+    def commit(self) -> None:
+        """What the caller of `decide` does with a transition that is kept."""
+        self.fold()
 
 
 @dataclass(slots=True)

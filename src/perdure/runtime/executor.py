@@ -24,15 +24,18 @@ from temporalio.api.history.v1 import History, HistoryEvent
 
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
+from perdure.engine import entity
 from perdure.engine.decide import begin, begin_by_reset, decide
+from perdure.engine.entity import EntityCore
 from perdure.engine.inputs import GiveWayToReset, Input
 from perdure.engine.machines.reset import Plan
 from perdure.engine.machines.workflow import StartOptions
-from perdure.engine.transition import Decision, Environment, State, Transition
+from perdure.engine.transition import Decision, Environment, State
 from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.runtime import rows
 from perdure.runtime.namespaces import Namespace, Namespaces
 from perdure.runtime.run import Run
+from perdure.runtime.warnings import warn_if_large
 from perdure.storage.base import Batch, CommitFailed, RunChange, Storage
 
 log = logging.getLogger(__name__)
@@ -151,7 +154,7 @@ class Executor:
         for group in (self._open, *self._flying.values()):
             for run in group.runs:
                 core = run.core
-                same = core.run_id == run_id and core.workflow_id == workflow_id and core.namespace_id == namespace_id
+                same = core.run_id == run_id and core.workflow_id == workflow_id and core.space == namespace_id
                 if same and not run.deleted:
                     return run
         key = await self.storage.find_run(namespace_id, workflow_id, run_id)
@@ -204,7 +207,7 @@ class Executor:
         if self._runs.pop(run.run_key, None) is None:
             return
         self._cached_bytes -= run.size_bytes
-        key = (run.core.namespace_id, run.core.workflow_id)
+        key = (run.core.space, run.core.workflow_id)
         if self._current.get(key) == run.run_key:
             del self._current[key]
 
@@ -219,7 +222,20 @@ class Executor:
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))
         self._commit(t, decision)
+        warn_if_large(run, namespace.name, self.config)
         return decision
+
+    async def perform(self, run: Run, input: Input) -> Decision:
+        """`apply`, wait until that is durable, and raise the error that the decision has for its caller, if any."""
+        decision = self.apply(run, input)
+        await self.answered(run, decision)
+        return decision
+
+    async def answered(self, run: Run, decision: Decision) -> None:
+        """Wait until the run is durable, and raise the error that the decision has for its caller, if any."""
+        await self.settled(run)
+        if decision.error is not None:
+            raise decision.error
 
     def start(
         self, namespace: Namespace, request: Any, options: StartOptions, *, before: Iterable[tuple[Run, Input]] = ()
@@ -242,8 +258,7 @@ class Executor:
         namespace = self.namespaces.living(base.core.namespace_id)
         env = self._environment(namespace)
         decided = []
-        for run in {base, current} - {None}:
-            assert run is not None
+        for run in [base] if current is None or current is base else [base, current]:
             self._require_known(run)
             give_way = GiveWayToReset(
                 plan.reason, terminate=run is current, new_run_id=plan.run_id if run is base else ""
@@ -266,7 +281,18 @@ class Executor:
         if run.lost or self._runs.get(run.run_key) is not run:
             raise Unavailable(LOST)
 
-    def _commit(self, t: Transition, decision: Decision) -> None:
+    def create(self, core: EntityCore, input: Input) -> Run:
+        """Begin an entity that becomes the current one of its id. `input` is the first that acts on it.
+
+        Raises `NamespaceNotFound` when the namespace was deleted meanwhile, and what the engine refuses with.
+        """
+        namespace = self.namespaces.living(core.namespace_id)
+        execution = entity.hold(self._new_run_key(), core)
+        t, decision = entity.act(execution, input, self._environment(namespace), created=True)
+        self._commit(t, decision)
+        return self._runs[execution.run_key]
+
+    def _commit(self, t: State, decision: Decision) -> None:
         t.commit()
         self._write(decision)
         for other in decision.also:
@@ -278,8 +304,8 @@ class Executor:
         if decision.created:
             run = Run(execution)
             self._remember(run)
-            self._current[core.namespace_id, core.workflow_id] = execution.run_key
-            self._open.batch.current[core.namespace_id, core.workflow_id] = execution.run_key
+            self._current[core.space, core.workflow_id] = execution.run_key
+            self._open.batch.current[core.space, core.workflow_id] = execution.run_key
         else:
             run = self._runs[execution.run_key]
         change = rows.run_change(decision)
@@ -316,7 +342,7 @@ class Executor:
         It is gone at once for those who look for it; `await settled(run)` until storage knows. No effect on a run that
         was deleted before.
         """
-        key = (run.core.namespace_id, run.core.workflow_id)
+        key = (run.core.space, run.core.workflow_id)
         current = self._current.get(key)
         if current is None:
             stored = await self.storage.find_current(*key)

@@ -222,7 +222,9 @@ class FollowUps:
             target = await self._find_target(run, item.namespace_id, a.workflow_execution, a.child_workflow_only)
             if not self._still(run, Kind.EXTERNAL_SIGNAL, key):
                 return
-            executor.apply(target, inputs.SignalWorkflow(signal))
+            decision = executor.apply(target, inputs.SignalWorkflow(signal))
+            if decision.error is not None:
+                raise decision.error
         except NamespaceNotFound:
             cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND
         except NotFound:
@@ -272,7 +274,7 @@ class FollowUps:
 
 def owes(run: Run) -> bool:
     """Whether a closed run has not yet done to its parent and its children what its end means for them."""
-    return any(item.due_ns is not None for kind in OWED for item in run.execution.pending[kind].values())
+    return any(item.due_ns is not None for kind in OWED for item in run.execution.pending.get(kind, {}).values())
 
 
 def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:

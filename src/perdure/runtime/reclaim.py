@@ -12,11 +12,13 @@ import logging
 
 from perdure.clock import SECOND_NS
 from perdure.engine import inputs
+from perdure.engine.entity import is_entity, spaces
 from perdure.engine.machines.workflow_task import HISTORY_SERVICE
 from perdure.errors import PerdureError
 from perdure.runtime.executor import Executor
 from perdure.runtime.follow_ups import owes
 from perdure.runtime.run import Run
+from perdure.storage.base import VisibilityRow
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,9 @@ class Reclaimer:
         """Returns how many runs it looked at, and how many of them it terminated or deleted."""
         executor = self._executor
         await executor.flushed()
-        rows = await executor.storage.list_visibility(namespace_id, "", (), "", STEP_RUNS)
+        rows: list[tuple[int, VisibilityRow]] = []
+        for space in spaces(namespace_id):
+            rows += await executor.storage.list_visibility(space, "", (), "", STEP_RUNS - len(rows))
         changed = 0
         for run_key, _ in rows:
             run = await executor.by_key(run_key)
@@ -84,7 +88,7 @@ class Reclaimer:
 
     async def _take_away(self, run: Run) -> bool:
         executor = self._executor
-        if run.execution.running:
+        if run.execution.running and not is_entity(run.execution):
             executor.apply(run, inputs.TerminateWorkflow(reason=REASON, identity=HISTORY_SERVICE))
             return True
         if owes(run) and executor.now_ns() < run.core.close_ns + PATIENCE_NS:

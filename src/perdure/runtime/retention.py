@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from perdure.clock import Timer
+from perdure.engine.entity import spaces
 from perdure.runtime.executor import Executor
 from perdure.runtime.follow_ups import owes
 from perdure.runtime.namespaces import Namespace, Namespaces
@@ -66,14 +67,17 @@ class Retention:
         return min([await self._sweep_namespace(namespace) for namespace in self._namespaces], default=NEVER_NS)
 
     async def _sweep_namespace(self, namespace: Namespace) -> int:
-        executor, retention_ns = self._executor, namespace.retention_ns
-        if retention_ns <= 0:
+        if namespace.retention_ns <= 0:
             return NEVER_NS
+        return min([await self._sweep_space(space, namespace.retention_ns) for space in spaces(namespace.id)])
+
+    async def _sweep_space(self, space: str, retention_ns: int) -> int:
+        executor = self._executor
         # What closes from now on can't be due before this.
         again_ns = executor.now_ns() + retention_ns
         after: ClosedRun | None = None
         while True:
-            page = await executor.storage.closed(namespace.id, after, MAX_AT_ONCE)
+            page = await executor.storage.closed(space, after, MAX_AT_ONCE)
             for after in page:
                 due_ns = after.close_ns + retention_ns
                 if due_ns > executor.now_ns():

@@ -8,12 +8,24 @@ from typing import Any
 from temporalio.api.common.v1 import SearchAttributes
 
 from perdure.engine.attributes import shown
-from perdure.engine.execution import Core, Execution, Item, Key, Kind, decode_core, decode_item, encode
+from perdure.engine.entity import EntityCore, encode_core, load_item
+from perdure.engine.entity import load as load_core
+from perdure.engine.execution import Core, Execution, Item, Key, Kind, encode, weight_bytes
 from perdure.engine.transition import Decision
 from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
 from perdure.visibility import schema
 
-NUMBERED = frozenset({Kind.ACTIVITY, Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.BUFFERED_EVENT})
+NUMBERED = frozenset(
+    {
+        Kind.ACTIVITY,
+        Kind.CHILD,
+        Kind.EXTERNAL_SIGNAL,
+        Kind.EXTERNAL_CANCEL,
+        Kind.BUFFERED_EVENT,
+        Kind.SCHEDULE_START,
+        Kind.SCHEDULE_STOP,
+    }
+)
 """Kinds whose keys are numbers; stored with leading zeros so that they sort as such."""
 
 _WIDTH = 12
@@ -33,8 +45,8 @@ def run_change(decision: Decision) -> RunChange:
     execution = decision.execution
     return RunChange(
         run_key=execution.run_key,
-        insert=RunIdentity(core.namespace_id, core.workflow_id, core.run_id) if decision.created else None,
-        core=encode(core),
+        insert=RunIdentity(core.space, core.workflow_id, core.run_id) if decision.created else None,
+        core=encode_core(core),
         history=[HistoryBatch(*batch) for batch in decision.history],
         pending={
             (int(kind), stored_key(key)): _row(item) if item is not None else None
@@ -50,14 +62,18 @@ def _row(item: Item) -> PendingRow:
 
 def load(stored: StoredRun) -> Execution:
     """A run as it was last written."""
-    execution = Execution(stored.run_key, decode_core(stored.core))
+    execution = load_core(stored.run_key, stored.core)
     for kind, key, row in stored.pending:
-        execution.pending[Kind(kind)][engine_key(kind, key)] = decode_item(kind, row.blob)
+        item = load_item(kind, row.blob)
+        execution.pending[Kind(kind)][engine_key(kind, key)] = item
+        execution.pending_bytes += weight_bytes(item)
     return execution
 
 
-def visibility_row(core: Core) -> VisibilityRow:
-    """What listings show of a run."""
+def visibility_row(core: Core | EntityCore) -> VisibilityRow:
+    """What listings show of a run or an entity."""
+    if isinstance(core, EntityCore):
+        return _entity_row(core)
     closed = core.close_ns > 0
     search_attributes, attributes = _listed(shown(core))
     return VisibilityRow(
@@ -78,6 +94,26 @@ def visibility_row(core: Core) -> VisibilityRow:
         state_transition_count=core.state_transition_count if closed else None,
         parent_workflow_id=core.parent_workflow_id or None,
         parent_run_id=core.parent_run_id or None,
+        search_attributes=search_attributes,
+        memo=core.memo or None,
+        attributes=attributes,
+    )
+
+
+def _entity_row(core: EntityCore) -> VisibilityRow:
+    search_attributes, attributes = _listed(SearchAttributes.FromString(core.search_attributes))
+    return VisibilityRow(
+        namespace_id=core.space,
+        workflow_id=core.workflow_id,
+        run_id=core.run_id,
+        workflow_type=core.division,
+        task_queue="",
+        status=core.status,
+        start_time=core.start_ns,
+        execution_time=core.start_ns,
+        root_workflow_id=core.workflow_id,
+        root_run_id=core.run_id,
+        close_time=core.close_ns or None,
         search_attributes=search_attributes,
         memo=core.memo or None,
         attributes=attributes,

@@ -24,7 +24,8 @@ class Run:
 
     `tail` holds the newest batches of history, (first event id, serialized events); it reaches back to
     `tail_first_event_id`. `group` is the number of the last batch of commits that holds a change of the run.
-    `unwritten` is the start of a workflow task that will be written with the run's next change.
+    `unwritten` is the start of a workflow task that will be written with the run's next change. `warned` names what the
+    log has been told of.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Run:
         "tail_bytes",
         "tail_first_event_id",
         "unwritten",
+        "warned",
     )
 
     def __init__(self, execution: Execution, pending: Iterable[tuple[PendingKey, PendingRow | None]] = ()) -> None:
@@ -52,6 +54,7 @@ class Run:
         self.deleted = False
         self.lost = False
         self.session: Session | None = None
+        self.warned: frozenset[str] = frozenset()
         self._waiting: list[Callable[[], None]] = []
         self._large: dict[PendingKey, int] = {}
         self._weigh(pending)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
@@ -23,9 +23,13 @@ from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.resets import Resets
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
+from perdure.runtime.workers import Workers
 from perdure.storage.base import Storage
 
 log = logging.getLogger(__name__)
+
+Actor = Callable[[Run, int, Key], Awaitable[None]]
+"""Does what a pending item asks for when its time has come, if that is more than an input to its own run."""
 
 
 class Runtime:
@@ -39,6 +43,7 @@ class Runtime:
         self.ids = executor.ids
         self.config = executor.config
         self.follow_ups = FollowUps(executor)
+        self._actors: dict[int, Actor] = dict.fromkeys(FOLLOW_UP_KINDS, self.follow_ups.act)
         self.matching = Matching(
             executor.storage,
             executor.clock,
@@ -46,6 +51,11 @@ class Runtime:
             poller_ttl_s=self.config.poller_history_ttl_s,
         )
         self.resets = Resets(executor)
+        self.workers = Workers(
+            executor.clock,
+            ttl_s=self.config.worker_registry_entry_ttl_s,
+            max_entries=self.config.worker_registry_max_entries,
+        )
         self.reclaimer = Reclaimer(executor)
         self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
         self.retention = Retention(executor, namespaces)
@@ -101,9 +111,10 @@ class Runtime:
         run = await self.executor.by_key(run_key)
         if run is None:
             return
-        if kind in FOLLOW_UP_KINDS:
+        actor = self._actors.get(kind)
+        if actor is not None:
             for key in keys:
-                await self.follow_ups.act(run, kind, key)
+                await actor(run, kind, key)
             return
         with contextlib.suppress(NotFound):
             self.executor.apply(run, inputs.Deadline(Kind(kind), keys))

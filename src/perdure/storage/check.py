@@ -120,7 +120,9 @@ def _references(connection: apsw.Connection) -> Iterator[Report]:
 def _histories(connection: apsw.Connection) -> Iterator[Report]:
     step = "histories"
     (total,) = _row(connection, "SELECT count(*) FROM history")
-    runs = {run_key for (run_key,) in connection.execute("SELECT run_key FROM executions")}
+    # What is in a space beside the namespace is no workflow and has no history.
+    workflows = "SELECT run_key FROM executions WHERE instr(namespace_id, '/') = 0"
+    runs = {run_key for (run_key,) in connection.execute(workflows)}
     garbage = {run_key for (run_key,) in connection.execute("SELECT run_key FROM garbage")}
     run_key, next_event_id = 0, 1
     seen = set()

@@ -32,7 +32,7 @@ from perdure.engine import inputs
 from perdure.engine.execution import Activity
 from perdure.engine.queues import activity_queue
 from perdure.engine.times import set_duration, set_time
-from perdure.errors import NotFound
+from perdure.errors import InvalidArgument, NotFound
 from perdure.rpc import tokens, validate
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.polls import Polls
@@ -76,10 +76,9 @@ class ActivityTasks:
         scheduled_event_id = int(task[3])
         start = inputs.StartActivity(scheduled_event_id, request_id=executor.ids.uuid(), identity=identity)
         try:
-            activity: Activity = executor.apply(run, start).reply
-        except NotFound:
+            activity: Activity = (await executor.perform(run, start)).reply
+        except (NotFound, InvalidArgument):
             return Taken.STALE
-        await executor.settled(run)
         if not call.reply(activity_response(run, activity, namespace).SerializeToString()):
             await self._release(run.run_key, activity)
             return Taken.STALE
@@ -170,9 +169,7 @@ class ActivityTasks:
     # What they have in common.
 
     async def _apply(self, run: Run, input: inputs.Input) -> Any:
-        decision = self._executor.apply(run, input)
-        await self._executor.settled(run)
-        return decision.reply
+        return (await self._executor.perform(run, input)).reply
 
     async def _heartbeat(self, target: Target, request: Any) -> bool:
         run, scheduled_event_id, attempt, activity_id = target

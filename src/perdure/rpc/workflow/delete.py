@@ -25,6 +25,5 @@ class Deletions:
         validate.delete(request)
         target = request.workflow_execution
         run = await executor.find(namespace.id, target.workflow_id, target.run_id)
-        executor.apply(run, inputs.DeleteWorkflow())
-        await executor.settled(run)
+        await executor.perform(run, inputs.DeleteWorkflow())
         return DeleteWorkflowExecutionResponse()

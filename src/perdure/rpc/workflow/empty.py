@@ -39,14 +39,6 @@ class Empty:
         self._check_namespace(request.namespace)
         return api.ListWorkflowRulesResponse()
 
-    def list_workers(self, request: api.ListWorkersRequest, call: Call) -> api.ListWorkersResponse:
-        self._check_namespace(request.namespace)
-        return api.ListWorkersResponse()
-
-    def count_workers(self, request: api.CountWorkersRequest, call: Call) -> api.CountWorkersResponse:
-        self._check_namespace(request.namespace)
-        return api.CountWorkersResponse()
-
     def list_worker_deployments(
         self, request: api.ListWorkerDeploymentsRequest, call: Call
     ) -> api.ListWorkerDeploymentsResponse:

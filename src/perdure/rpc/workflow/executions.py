@@ -154,7 +154,7 @@ class Executions:
         )
         response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
         if request.HasField("on_conflict_options"):
-            self._executor.apply(run, inputs.AttachRequest(request))
+            await self._executor.perform(run, inputs.AttachRequest(request))
             if request.on_conflict_options.attach_request_id:
                 updated = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED
                 response.link.CopyFrom(_request_link(namespace, core, request.request_id, updated))
@@ -170,8 +170,7 @@ class Executions:
         validate.signal(request, self._runtime.config)
         target = request.workflow_execution
         run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
-        self._executor.apply(run, inputs.SignalWorkflow(_signal(request)))
-        await self._executor.settled(run)
+        await self._executor.perform(run, inputs.SignalWorkflow(_signal(request)))
         response = SignalWorkflowExecutionResponse()
         response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
         return response
@@ -189,8 +188,7 @@ class Executions:
             == WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
         )
         if current is not None and current.execution.running and not terminates:
-            self._executor.apply(current, inputs.SignalWorkflow(signal, with_start=True))
-            await self._executor.settled(current)
+            await self._executor.perform(current, inputs.SignalWorkflow(signal, with_start=True))
             return self._signaled(namespace, current, request.request_id, started=False)
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await self._executor.settled(current)
@@ -230,8 +228,7 @@ class Executions:
             request_id=request.request_id,
             links=list(request.links),
         )
-        self._executor.apply(run, inputs.CancelWorkflow(cancel))
-        await self._executor.settled(run)
+        await self._executor.perform(run, inputs.CancelWorkflow(cancel))
         return RequestCancelWorkflowExecutionResponse()
 
     async def terminate_workflow_execution(
@@ -251,8 +248,7 @@ class Executions:
             identity=request.identity,
             links=list(request.links),
         )
-        self._executor.apply(run, terminate)
-        await self._executor.settled(run)
+        await self._executor.perform(run, terminate)
         return TerminateWorkflowExecutionResponse()
 
     async def _find(self, namespace: Namespace, workflow_id: str, run_id: str, first_run_id: str) -> Run:

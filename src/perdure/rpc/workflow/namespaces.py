@@ -167,5 +167,6 @@ def _capabilities(config: Dynamic) -> NamespaceInfo.Capabilities:
         reported_problems_search_attribute=(
             config.num_consecutive_workflow_task_problems_to_trigger_search_attribute > 0
         ),
+        worker_heartbeats=config.worker_heartbeats_enabled,
         worker_poll_complete_on_shutdown=config.enable_cancel_worker_polls_on_shutdown,
     )

@@ -24,6 +24,8 @@ class NexusTasks:
     def poll_nexus_task_queue(self, request: PollNexusTaskQueueRequest, call: Call) -> None:
         validate.poll_nexus(request, call.timeout_s, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
+        if self._runtime.config.worker_heartbeats_enabled:
+            self._runtime.workers.record(namespace.id, request.worker_heartbeat)
         poll = Poll(request.identity, _take, details=request)
         queue = nexus_queue(namespace.id, request.task_queue.name)
         self._polls.park(queue, poll, call, PollNexusTaskQueueResponse(), request.worker_instance_key)

@@ -86,7 +86,8 @@ class WorkflowTasks:
             waiting.scheduled_event_id, request_id=executor.ids.uuid(), identity=identity, sticky=sticky
         )
         try:
-            executor.apply(run, start)
+            if executor.apply(run, start).error is not None:
+                return Taken.STALE
         except NotFound:
             return Taken.STALE
         core, started = run.core, run.execution.pending_workflow_task
@@ -201,9 +202,7 @@ class WorkflowTasks:
         completed: Completed = decision.reply
         self._queries.answer(run, request.query_results, task_created=completed.task_created)
         eager = [run.execution.activity(event_id) for event_id in completed.eager_activities]
-        await self._executor.settled(run)
-        if decision.error is not None:
-            raise decision.error
+        await self._executor.answered(run, decision)
         response = RespondWorkflowTaskCompletedResponse()
         namespace = self._runtime.namespaces.by_id(token.namespace_id)
         response.activity_tasks.extend(activity_response(run, each, namespace.name) for each in eager)
@@ -236,9 +235,9 @@ class WorkflowTasks:
             identity=request.identity,
             binary_checksum=request.binary_checksum,
         )
-        self._executor.apply(run, fail)
+        decision = self._executor.apply(run, fail)
         self._queries.task_failed(run)
-        await self._executor.settled(run)
+        await self._executor.answered(run, decision)
         return RespondWorkflowTaskFailedResponse()
 
     # Workers that leave.
@@ -250,8 +249,7 @@ class WorkflowTasks:
         namespace = self._runtime.namespaces.get(request.namespace)
         validate.describe(request)
         run = await self._executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
-        self._executor.apply(run, inputs.ResetStickiness())
-        await self._executor.settled(run)
+        await self._executor.perform(run, inputs.ResetStickiness())
         return ResetStickyTaskQueueResponse()
 
     async def shutdown_worker(self, request: ShutdownWorkerRequest, call: Call) -> ShutdownWorkerResponse:
@@ -262,5 +260,7 @@ class WorkflowTasks:
             self._runtime.matching.abandon(workflow_queue(namespace.id, request.sticky_task_queue))
         if request.worker_instance_key and self._runtime.config.enable_cancel_worker_polls_on_shutdown:
             self._polls.release(request.worker_instance_key)
+        if request.HasField("worker_heartbeat") and self._runtime.config.worker_heartbeats_enabled:
+            self._runtime.workers.record(namespace.id, [request.worker_heartbeat])
         await asyncio.sleep(0)
         return ShutdownWorkerResponse()
