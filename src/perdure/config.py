@@ -296,6 +296,8 @@ class Settings:
     """The address to listen on."""
     port: int = 7233
     """0: any free one."""
+    http_port: int | None = None
+    """The port of the HTTP API; 0: any free one, None: none is served."""
     namespaces: tuple[str, ...] = ()
     """Namespaces to have at start, besides `default`."""
     search_attributes: Mapping[str, str] = field(default_factory=dict)
@@ -315,8 +317,9 @@ class Settings:
     dynamic: Dynamic = field(default_factory=Dynamic)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise StartupError(f"port: {self.port} is not a TCP port; give one from 0 (any free one) to 65535.")
+        for name, port in (("port", self.port), ("http-port", self.http_port or 0)):
+            if not 0 <= port <= 65535:
+                raise StartupError(f"{name}: {port} is not a TCP port; give one from 0 (any free one) to 65535.")
         for name, value, choices in (
             ("transport", self.transport, TRANSPORTS),
             ("log-format", self.log_format, LOG_FORMATS),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 from perdure.clock import Clock, Ids, RandomIds, RealClock
 from perdure.config import Dynamic, Settings
 from perdure.errors import StartupError
+from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
-from perdure.rpc.transport import Transport
+from perdure.rpc.transport import Handler, Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
 from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
@@ -40,6 +41,8 @@ from perdure.visibility import schema
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+
+    from perdure.rpc.http.server import HttpServer
 
 CLUSTER_ID_KEY = "cluster-id"
 
@@ -72,6 +75,7 @@ class Server:
 
     `settings` says everything at once. Without it, `db` is the file (None: in memory), `namespaces` exist beside
     `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names.
+    `http_port` is that of the HTTP API: 0 picks a free one, None serves none.
     Several servers may run in one process, each on its own file. Raises `StartupError` with one sentence that says
     what to do.
     """
@@ -84,6 +88,7 @@ class Server:
         namespaces: Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 0,
+        http_port: int | None = None,
         dynamic_config: Mapping[str, Any] | None = None,
         transport: str = "native",
         clock: Clock | None = None,
@@ -95,6 +100,7 @@ class Server:
                 namespaces=tuple(namespaces),
                 host=host,
                 port=port,
+                http_port=http_port,
                 transport=transport,
                 dynamic=_dynamic(dynamic_config or {}),
             )
@@ -103,10 +109,13 @@ class Server:
         self._ids = ids or RandomIds()
         self._runtime: Runtime | None = None
         self._transport: Transport | None = None
+        self._http: HttpServer | None = None
         self._polls: Polls | None = None
         self._histories: Histories | None = None
         self.port = 0
         """The port, once the server has started."""
+        self.http_port: int | None = None
+        """The HTTP API's, once the server has started; None when none is served."""
 
     @property
     def address(self) -> str:
@@ -124,13 +133,28 @@ class Server:
             )
             cluster_id = await self._prepare(runtime)
             polls = Polls(runtime)
-            self._transport = create_server(settings.transport, self._families(runtime, polls, cluster_id))
-            self.port = await self._transport.start(settings.host, settings.port)
+            handlers = build_handlers(self._families(runtime, polls, cluster_id))
+            transport = create_server(settings.transport, handlers)
+            self.port = await transport.start(settings.host, settings.port)
+            self._transport = transport
+            await self._start_http(handlers)
         except BaseException:
+            if self._transport is not None:
+                await self._transport.stop(0)
+                self._transport = None
             await storage.close()
             raise
         self._runtime, self._polls = runtime, polls
         runtime.start()
+
+    async def _start_http(self, handlers: Mapping[str, Handler]) -> None:
+        if self.settings.http_port is None:
+            return
+        from perdure.rpc.http.server import HttpServer  # only now: it costs time and memory
+
+        http = HttpServer(handlers)
+        self.http_port = await http.start(self.settings.host, self.settings.http_port)
+        self._http = http
 
     def _families(self, runtime: Runtime, polls: Polls, cluster_id: str) -> list[object]:
         queries = Queries(runtime)
@@ -182,6 +206,7 @@ class Server:
     async def stop(self, grace_s: float = 5.0) -> None:
         """Answer the polls, finish what is under way (for up to `grace_s` seconds), and close the file."""
         runtime, transport, polls = self._runtime, self._transport, self._polls
+        http, self._http = self._http, None
         self._runtime = self._transport = self._polls = None
         if polls is not None:
             polls.release_all()
@@ -191,7 +216,7 @@ class Server:
             runtime.matching.stop()
         try:
             if transport is not None:
-                await transport.stop(grace_s)
+                await asyncio.gather(transport.stop(grace_s), *([http.stop(grace_s)] if http is not None else []))
         finally:
             if runtime is not None:
                 await runtime.stop()

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2 as reflection
 from temporalio.api.workflowservice import v1 as api
 from temporalio.client import Client
 
+from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
 from perdure.rpc.transport import TRANSPORTS
 from perdure.rpc.workflow.empty import Empty
@@ -31,7 +32,7 @@ def event_loop_policy() -> uvloop.EventLoopPolicy:
 
 @pytest.fixture(params=TRANSPORTS)
 async def address(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    server = create_server(request.param, [System("cluster", "sqlite"), Empty(str)])
+    server = create_server(request.param, build_handlers([System("cluster", "sqlite"), Empty(str)]))
     port = await server.start("127.0.0.1", 0)
     yield f"127.0.0.1:{port}"
     await server.stop(1)

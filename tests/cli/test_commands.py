@@ -101,7 +101,7 @@ def test_start_dev_takes_every_flag_of_the_official_cli():
     assert settings.search_attributes == {"A": "Text", "B": "KeywordList"}
     assert settings.dynamic.max_id_length == 77
     named = [sentence.split(":")[0] for sentence in warnings[:-1]]
-    assert named == ["--http-port", "--metrics-port", "--ui-port", "--ui-ip", "--ui-public-path", "--ui-asset-path",
+    assert named == ["--metrics-port", "--ui-port", "--ui-ip", "--ui-public-path", "--ui-asset-path",
                      "--ui-codec-endpoint", "--sqlite-pragma"]  # fmt: skip
     assert warnings[-1].endswith("are ignored: x.")
 

@@ -15,8 +15,12 @@ SWITCH_INTERVAL_S = 1e-4
 """The writer thread asks for the interpreter once a row; at Python's 5 ms each may wait that long for a busy loop."""
 
 
-def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Start a server, call `ready` with its port, and stop it cleanly on SIGTERM or SIGINT.
+Ready = Callable[[int, int | None], None]
+"""Takes the port and, if there is one, that of the HTTP API."""
+
+
+def serve(settings: Settings, ready: Ready) -> None:
+    """Start a server, call `ready`, and stop it cleanly on SIGTERM or SIGINT.
 
     A second signal ends the process at once; nothing that was acknowledged is lost by that. Errors: `StartupError`.
     """
@@ -36,7 +40,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(settings: Settings, ready: Callable[[int], None]) -> None:
+async def _serve(settings: Settings, ready: Ready) -> None:
     from perdure.server import Server
 
     told_to_stop = asyncio.Event()
@@ -47,7 +51,7 @@ async def _serve(settings: Settings, ready: Callable[[int], None]) -> None:
         # What exists now lives as long as the server: keep the collector from walking it again and again.
         gc.freeze()
         gc.enable()
-        ready(server.port)
+        ready(server.port, server.http_port)
         await told_to_stop.wait()
     finally:
         await server.stop(settings.shutdown_grace_s)

@@ -211,6 +211,7 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "memory": ("db", _memory),
     "host": ("host", _text),
     "port": ("port", _port),
+    "http-port": ("http_port", _port),
     "namespace": ("namespaces", _names),
     "search-attribute": ("search_attributes", _attributes),
     "dynamic-config-value": ("dynamic", _pairs),

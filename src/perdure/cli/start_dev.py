@@ -15,7 +15,6 @@ _LOG_FORMATS = {"pretty": "text"}
 _LOCALHOST = "127.0.0.1"
 
 _WITHOUT_MEANING = {
-    "http_port": "--http-port: there is no HTTP API.",
     "metrics_port": "--metrics-port: there are no metrics.",
     "ui_port": "--ui-port: there is no Web UI; point the official one at this server.",
     "ui_ip": "--ui-ip: there is no Web UI.",
@@ -57,7 +56,7 @@ _OF_EVERY_TEMPORAL_COMMAND = [
 @click.option("--log-format", default="text", show_default=True, help="text or json.")
 @click.option("--log-config", is_flag=True, help="Print the settings to standard error.")
 @click.option("--headless", is_flag=True, expose_value=False, help="Without a Web UI (there is none).")
-@click.option("--http-port", metavar="PORT", help="Taken and ignored.")
+@click.option("--http-port", metavar="PORT", help="Port of the HTTP API. Default: none is served.")
 @click.option("--metrics-port", metavar="PORT", help="Taken and ignored.")
 @click.option("--ui-port", metavar="PORT", help="Taken and ignored.")
 @click.option("--ui-ip", metavar="ADDRESS", help="Taken and ignored.")
@@ -90,6 +89,7 @@ def to_settings(flags: dict[str, object]) -> tuple[Settings, list[str]]:
         "memory": not flags["db_filename"],
         "host": _LOCALHOST if ip == "localhost" else ip,
         "port": flags["port"],
+        "http-port": flags["http_port"],
         "namespace": flags["namespace"],
         "dynamic-config-value": flags["dynamic_config_value"],
         "search-attribute": flags["search_attribute"],
@@ -106,4 +106,4 @@ def _serve(settings: Settings) -> None:
 
     logs.configure(settings.log_format, settings.log_level)
     friendly = "localhost" if settings.host in (_LOCALHOST, "::1") else settings.host
-    serve(settings, lambda port: click.echo(f"{'Server:':8} {friendly}:{port}"))
+    serve(settings, lambda port, http_port: click.echo(f"{'Server:':8} {friendly}:{port}"))

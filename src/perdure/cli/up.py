@@ -20,6 +20,7 @@ from perdure.errors import StartupError
 @click.option("--memory", is_flag=True, help="Keep everything in memory; it is gone at the end.")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
 @click.option("--port", "-p", metavar="PORT", help="Port to listen on; 0: any free one. Default: 7233.")
+@click.option("--http-port", metavar="PORT", help="Port of the HTTP API; 0: any free one. Default: none is served.")
 @click.option("--namespace", "-n", multiple=True, metavar="NAME", help="Namespace to have, besides `default`.")
 @click.option("--search-attribute", multiple=True, metavar="NAME=TYPE", help="Search attribute to register.")
 @click.option("--dynamic-config-value", multiple=True, metavar="KEY=VALUE", help="Temporal dynamic configuration.")
@@ -58,14 +59,15 @@ def _serve(settings: Settings, as_json: bool) -> None:
     from perdure.cli.serve import serve
 
     logs.configure(settings.log_format, settings.log_level)
-    serve(settings, lambda port: click.echo(announcement(settings, port, as_json)))
+    serve(settings, lambda port, http_port: click.echo(announcement(settings, port, as_json, http_port)))
 
 
-def announcement(settings: Settings, port: int, as_json: bool) -> str:
+def announcement(settings: Settings, port: int, as_json: bool, http_port: int | None = None) -> str:
     """What is printed once clients can connect."""
     db = None if settings.db is None else str(settings.db.absolute())
     if as_json:
         ready = {"event": "ready", "version": __version__, "host": settings.host, "port": port, "db": db}
-        return json.dumps(ready | {"pid": os.getpid()})
+        return json.dumps(ready | {"http_port": http_port, "pid": os.getpid()})
     where = f"data in {db}" if db else "data in memory, gone at the end"
-    return f"Perdure {__version__} is ready on {settings.host}:{port}, {where}."
+    http = "" if http_port is None else f", with HTTP on port {http_port}"
+    return f"Perdure {__version__} is ready on {settings.host}:{port}{http}, {where}."

@@ -40,6 +40,7 @@ BUFFER_FULL = (
     "query fast enough"
 )
 DEFAULT_TIMEOUT_S = 10.0
+TIMED_OUT = "query timed out before a worker could process it"
 
 
 class Route(Enum):
@@ -114,7 +115,7 @@ class Queries:
         try:
             return await self._ask_queue(run, query, normal, None, deadline)
         except TimeoutError:
-            raise DeadlineExceeded("context deadline exceeded") from None
+            raise DeadlineExceeded(TIMED_OUT) from None
 
     async def _reset_stickiness(self, run_key: int) -> None:
         run = await self._executor.by_key(run_key)
@@ -169,7 +170,7 @@ class Queries:
         try:
             answer = await asyncio.wait_for(task.answer, max(0.0, deadline - loop.time()))
         except TimeoutError:
-            raise DeadlineExceeded("context deadline exceeded") from None
+            raise DeadlineExceeded(TIMED_OUT) from None
         finally:
             stop()
             session.buffered.pop(task.id, None)

@@ -1,0 +1,100 @@
+"""Listening for HTTP: uvicorn on the server's own event loop.
+
+`create_app` is where other applications of the port get their routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Mount, Route
+
+from perdure.errors import StartupError
+from perdure.rpc.http.app import HttpApi
+from perdure.rpc.http.openapi import serve_openapi
+from perdure.rpc.transport.base import Handler
+
+BACKLOG = 2048
+MIN_GZIP_BYTES = 1024
+"""Shorter answers are not compressed."""
+
+KEEP_ALIVE_S = 60
+"""How long a connection may be idle."""
+
+
+def create_app(api: HttpApi) -> Starlette:
+    """Everything on the port. What no other route takes is the API's."""
+    return Starlette(
+        routes=[Route("/openapi.yaml", serve_openapi), Route("/openapi.json", serve_openapi), Mount("/", app=api)],
+        middleware=[Middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES)],
+    )
+
+
+class _Uvicorn(uvicorn.Server):
+    """The process's signals are not ours to take."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """The HTTP port of a server whose handlers are `handlers`."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._api = HttpApi(handlers)
+        self._app = create_app(self._api)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the bound port (of use when `port` is 0). Raises `StartupError` when that fails."""
+        listener = _listen(host, port)
+        config = uvicorn.Config(
+            self._app,
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            ws="none",
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _Uvicorn(config)
+        self._serving = asyncio.ensure_future(self._server.serve(sockets=[listener]))
+        while not self._server.started:
+            if self._serving.done():
+                self._serving.result()
+                raise StartupError(f"Can't serve HTTP on {host}:{port}.")
+            await asyncio.sleep(0)
+        bound: int = listener.getsockname()[1]
+        return bound
+
+    async def stop(self, grace_s: float) -> None:
+        """Give open calls up to `grace_s` seconds, answer the rest with UNAVAILABLE, close."""
+        loop = asyncio.get_running_loop()
+        answering = loop.call_later(grace_s, self._api.stop)
+        self._server.config.timeout_graceful_shutdown = int(grace_s) + 1
+        self._server.should_exit = True
+        await self._serving
+        answering.cancel()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartupError(f"Can't listen for HTTP on {host}:{port}: {error.strerror or error}.") from error
+    listener.setblocking(False)
+    return listener
