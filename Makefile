@@ -39,9 +39,9 @@ types: $(STAMP)  ## Check types
 bench: $(STAMP)  ## Measure speed, next to the reference server when REFERENCE_BIN=path of its program is given
 	$(BIN)/python -m bench.run
 
-parity: $(STAMP)  ## Compare with the reference server at REFERENCE=host:port
+parity: $(STAMP)  ## Compare with the reference at REFERENCE=host:port (PERDURE=host:port, ONLY=family, JSON=1)
 	@test -n "$(REFERENCE)" || { echo "make parity needs REFERENCE=host:port of a running Temporal server."; exit 1; }
-	REFERENCE=$(REFERENCE) $(PYTEST) -q tests/conformance
+	@$(BIN)/python -m parity --reference $(REFERENCE) $(if $(PERDURE),--perdure $(PERDURE)) $(addprefix --only ,$(ONLY)) $(if $(JSON),--json)
 
 sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
 	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage

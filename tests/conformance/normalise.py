@@ -195,9 +195,9 @@ def duration(seconds: int, nanos: int) -> str:
     return f"{seconds + nanos / 10**9:g}s"
 
 
-def record(driver: Driver) -> dict[str, Any]:
-    """The whole conversation and the runs it touched."""
-    normaliser = Normaliser(driver.token)
+def record(driver: Driver, normaliser: Normaliser | None = None) -> dict[str, Any]:
+    """The whole conversation and the runs it touched; a `normaliser` of one's own may replace more."""
+    normaliser = normaliser or Normaliser(driver.token)
     calls = [
         {"call": entry.call, "request": normaliser.request(entry.request), **normaliser.outcome(entry.outcome)}
         for entry in driver.entries

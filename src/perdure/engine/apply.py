@@ -66,6 +66,7 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     core.first_run_id = a.first_execution_run_id
     core.original_run_id = a.original_execution_run_id
     core.execution_timeout_ns = get_duration(a.workflow_execution_timeout)
+    core.has_execution_timeout = a.HasField("workflow_execution_timeout")
     core.run_timeout_ns = get_duration(a.workflow_run_timeout)
     core.has_run_timeout = a.HasField("workflow_run_timeout")
     core.task_timeout_ns = get_duration(a.workflow_task_timeout)
@@ -88,7 +89,8 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
         core.memo = a.memo.SerializeToString(deterministic=True)
     if a.HasField("search_attributes"):
         core.search_attributes = a.search_attributes.SerializeToString(deterministic=True)
-    if a.HasField("priority"):
+    core.has_priority = a.HasField("priority")
+    if core.has_priority:
         core.priority = a.priority.SerializeToString(deterministic=True)
     if a.HasField("prev_auto_reset_points"):
         core.reset_points = a.prev_auto_reset_points.SerializeToString(deterministic=True)

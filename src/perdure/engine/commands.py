@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from temporalio.api.command.v1 import Command
-from temporalio.api.common.v1 import Memo, SearchAttributes
+from temporalio.api.common.v1 import Memo, SearchAttributes, WorkerVersionStamp
 from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.enums.v1 import failed_cause_pb2 as C
@@ -104,14 +104,14 @@ def _too_many_heartbeats(t: Transition, task: WorkflowTask) -> bool:
 
 
 def _record_completed(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> int:
-    scheduled_event_id, started_event_id = workflow_task.write_unwritten(t, request.identity)
+    scheduled_event_id, started_event_id = workflow_task.write_unwritten(t, request.identity, _worker_version(request))
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
     a = event.workflow_task_completed_event_attributes
     a.scheduled_event_id, a.started_event_id = scheduled_event_id, started_event_id
     a.identity, a.binary_checksum = request.identity, request.binary_checksum
     copy_present(request, a, ("sdk_metadata", "metering_metadata"))
-    if request.HasField("worker_version_stamp"):
-        a.worker_version.CopyFrom(request.worker_version_stamp)
+    if (version := _worker_version(request)) is not None:
+        a.worker_version.CopyFrom(version)
     options = request.deployment_options
     a.worker_deployment_name = options.deployment_name
     if options.build_id:
@@ -121,6 +121,10 @@ def _record_completed(t: Transition, request: RespondWorkflowTaskCompletedReques
     t.record(event)
     t.visibility = t.visibility or known != (t.core.search_attributes, t.core.reported_problems)
     return event.event_id
+
+
+def _worker_version(request: RespondWorkflowTaskCompletedRequest) -> WorkerVersionStamp | None:
+    return request.worker_version_stamp if request.HasField("worker_version_stamp") else None
 
 
 def _set_stickiness(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> None:
@@ -166,7 +170,13 @@ def _start_eagerly(batch: _Batch, scheduled_event_id: int) -> int:
 def _start_inline(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> WorkflowTask:
     """Hand the next task to the worker with the reply; it is taken from the queue that the run is sticky to."""
     sticky = bool(t.core.sticky_queue)
-    return workflow_task.start(t, request_id=INLINE_REQUEST_ID, identity=request.identity, sticky=sticky)
+    return workflow_task.start(
+        t,
+        request_id=INLINE_REQUEST_ID,
+        identity=request.identity,
+        sticky=sticky,
+        worker_version=_worker_version(request),
+    )
 
 
 def _fail(t: Transition, bad: BadCommand, request: RespondWorkflowTaskCompletedRequest) -> None:

@@ -88,7 +88,9 @@ def _start_workflow_task(t: Transition, i: inputs.StartWorkflowTask) -> Any:
     if i.sticky and not t.core.sticky_queue:
         raise NotFound(workflow_task.NOT_FOUND)
     t.durable = False
-    return workflow_task.start(t, request_id=i.request_id, identity=i.identity, sticky=i.sticky)
+    return workflow_task.start(
+        t, request_id=i.request_id, identity=i.identity, sticky=i.sticky, worker_version=i.worker_version
+    )
 
 
 def _start_activity(t: Transition, i: inputs.StartActivity) -> Any:
@@ -107,12 +109,12 @@ def _release_activity(t: Transition, i: inputs.ReleaseActivity) -> None:
 def _complete_activity(t: Transition, i: inputs.CompleteActivity) -> None:
     by_id = not i.scheduled_event_id
     found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id, started=not by_id)
-    activity.complete(t, found, i.result, i.identity)
+    activity.complete(t, found, i.result, i.identity, i.worker_version)
 
 
 def _fail_activity(t: Transition, i: inputs.FailActivity) -> None:
     found = activity.find(t, i.scheduled_event_id, i.attempt, i.activity_id)
-    activity.fail(t, found, i.failure, i.identity, i.last_heartbeat_details)
+    activity.fail(t, found, i.failure, i.identity, i.last_heartbeat_details, i.worker_version)
 
 
 def _cancel_activity(t: Transition, i: inputs.CancelActivity) -> None:

@@ -279,6 +279,8 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     stamp: int = 0
     next_number: int = 1
     has_run_timeout: bool = False
+    has_execution_timeout: bool = False
+    has_priority: bool = False
     original_start_ns: int = 0
     """When the history begins, where that is not when the run does: it was made by a reset."""
     reset_event_id: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from temporalio.api.common.v1 import Link, Payloads
+from temporalio.api.common.v1 import Link, Payloads, WorkerVersionStamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, StartWorkflowExecutionRequest
@@ -27,6 +27,7 @@ class StartWorkflowTask(Input):
     request_id: str
     identity: str
     sticky: bool
+    worker_version: WorkerVersionStamp | None = None
 
 
 @dataclass(slots=True)
@@ -79,12 +80,14 @@ class _ActivityInput(Input):
 @dataclass(slots=True)
 class CompleteActivity(_ActivityInput):
     result: Payloads | None
+    worker_version: WorkerVersionStamp | None = None
 
 
 @dataclass(slots=True)
 class FailActivity(_ActivityInput):
     failure: Failure | None
     last_heartbeat_details: Payloads | None = None
+    worker_version: WorkerVersionStamp | None = None
 
 
 @dataclass(slots=True)

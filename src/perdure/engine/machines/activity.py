@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from temporalio.api.command.v1 import ScheduleActivityTaskCommandAttributes
-from temporalio.api.common.v1 import Payloads, RetryPolicy
+from temporalio.api.common.v1 import Payloads, RetryPolicy, WorkerVersionStamp
 from temporalio.api.enums.v1 import RetryState, TimeoutType
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
@@ -135,7 +135,13 @@ def find(
     return activity
 
 
-def complete(t: Transition, activity: Activity, result: Payloads | None, identity: str) -> None:
+def complete(
+    t: Transition,
+    activity: Activity,
+    result: Payloads | None,
+    identity: str,
+    worker_version: WorkerVersionStamp | None = None,
+) -> None:
     if not activity.started_ns:
         activity = start(t, activity.scheduled_event_id, request_id="", identity=identity)
     event = t.event(E.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
@@ -143,12 +149,17 @@ def complete(t: Transition, activity: Activity, result: Payloads | None, identit
     a.identity = identity
     if result is not None:
         a.result.CopyFrom(result)
-    _record_close(t, activity, event, a)
+    _record_close(t, activity, event, a, worker_version)
     workflow_task.ensure(t)
 
 
 def fail(
-    t: Transition, activity: Activity, failure: Failure | None, identity: str, last_heartbeat_details: Payloads | None
+    t: Transition,
+    activity: Activity,
+    failure: Failure | None,
+    identity: str,
+    last_heartbeat_details: Payloads | None,
+    worker_version: WorkerVersionStamp | None = None,
 ) -> None:
     """An attempt failed: another one, if the retry policy and the failure allow it, else the end."""
     activity = t.items(Kind.ACTIVITY).edit(activity.scheduled_event_id)
@@ -164,7 +175,7 @@ def fail(
     if failure is not None:
         a.failure.CopyFrom(failure)
     a.retry_state, a.identity = retry_state, identity
-    _record_close(t, activity, event, a)
+    _record_close(t, activity, event, a, worker_version)
     workflow_task.ensure(t)
 
 
@@ -289,14 +300,22 @@ def _truncate(t: Transition, failure: Failure) -> Failure:
     return failure if failure.ByteSize() <= limit else shortened(failure, limit)
 
 
-def _record_close(t: Transition, activity: Activity, event: HistoryEvent, attributes: Any) -> None:
-    """Write the close, after the start of the last attempt if there was one."""
+def _record_close(
+    t: Transition,
+    activity: Activity,
+    event: HistoryEvent,
+    attributes: Any,
+    worker_version: WorkerVersionStamp | None = None,
+) -> None:
+    """Write the close, after the start of the last attempt if there was one; that names the build that answers."""
     attributes.scheduled_event_id = activity.scheduled_event_id
     if activity.started_ns:
         started = t.event(E.EVENT_TYPE_ACTIVITY_TASK_STARTED, activity.started_ns)
         a = started.activity_task_started_event_attributes
         a.scheduled_event_id = activity.scheduled_event_id
         a.identity, a.request_id, a.attempt = activity.last_identity, activity.request_id, activity.attempt
+        if worker_version is not None:
+            a.worker_version.CopyFrom(worker_version)
         if activity.last_failure:
             a.last_failure.MergeFromString(activity.last_failure)
         t.record(started)

@@ -109,6 +109,7 @@ def continue_as_new(
     a.workflow_task_completed_event_id = completed_event_id
     a.new_execution_run_id = new_run_id
     a.initiator = command.initiator
+    a.inherit_build_id = command.inherit_build_id
     copy_present(command, a, _SHARED_MESSAGES)
     drop_nulls(a)
     started = _started(t)
@@ -121,7 +122,8 @@ def continue_as_new(
     request.cron_schedule = command.cron_schedule
     names = ("input", "header", "retry_policy", "memo", "search_attributes", "workflow_run_timeout")
     copy_present(command, request, names)
-    if core.priority:
+    if core.has_priority:
+        request.priority.SetInParent()
         request.priority.MergeFromString(core.priority)
     if started is not None:
         request.links.extend(started.links)
@@ -247,7 +249,7 @@ def _expiring(t: Transition) -> bytes:
 
 def _begin_next(t: Transition, request: StartWorkflowExecutionRequest, options: StartOptions) -> None:
     core = t.core
-    if core.execution_timeout_ns:
+    if core.has_execution_timeout:
         set_duration(request.workflow_execution_timeout, core.execution_timeout_ns)
     request.namespace = t.env.namespace.name
     options.first_run_id = core.first_run_id

@@ -10,6 +10,7 @@ task's timeout grows, so that a workflow that can't progress costs ever less.
 
 from __future__ import annotations
 
+from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.enums.v1 import (
     SuggestContinueAsNewReason,
     TimeoutType,
@@ -95,7 +96,9 @@ def _timeout_ns(t: Transition, attempt: int) -> int:
     return timeout_ns + int(growth_ns * jitter)
 
 
-def start(t: Transition, *, request_id: str, identity: str, sticky: bool) -> WorkflowTask:
+def start(
+    t: Transition, *, request_id: str, identity: str, sticky: bool, worker_version: WorkerVersionStamp | None = None
+) -> WorkflowTask:
     """A worker takes the task. `sticky` tells which of its queues the worker polled."""
     core, task = t.core, t.workflow_task
     assert task is not None and not task.started_ns
@@ -113,6 +116,8 @@ def start(t: Transition, *, request_id: str, identity: str, sticky: bool) -> Wor
         a.history_size_bytes = core.history_size_bytes
         a.suggest_continue_as_new = bool(reasons)
         a.suggest_continue_as_new_reasons.extend(reasons)
+        if worker_version is not None:
+            a.worker_version.CopyFrom(worker_version)
         t.record(event)
         t.end_batch()
         return t.items(Kind.WORKFLOW_TASK).edit("")  # type: ignore[no-any-return]
@@ -157,11 +162,19 @@ def _write_scheduled(t: Transition, task: WorkflowTask) -> HistoryEvent:
     return t.record(event)
 
 
-def _write_started(t: Transition, task: WorkflowTask, scheduled_event_id: int, identity: str) -> HistoryEvent:
-    """Write the Started event of an unwritten task. `identity`: of the worker that answers."""
+def _write_started(
+    t: Transition,
+    task: WorkflowTask,
+    scheduled_event_id: int,
+    identity: str,
+    worker_version: WorkerVersionStamp | None,
+) -> HistoryEvent:
+    """Write the Started event of an unwritten task. `identity`, `worker_version`: of the worker that answers."""
     event = t.event(E.EVENT_TYPE_WORKFLOW_TASK_STARTED, task.started_ns)
     _fill_started(event, task, identity)
     event.workflow_task_started_event_attributes.scheduled_event_id = scheduled_event_id
+    if worker_version is not None:
+        event.workflow_task_started_event_attributes.worker_version.CopyFrom(worker_version)
     t.record(event)
     t.end_batch()
     return event
@@ -176,14 +189,14 @@ def _fill_started(event: HistoryEvent, task: WorkflowTask, identity: str) -> Non
     a.history_size_bytes = task.history_size_bytes
 
 
-def write_unwritten(t: Transition, identity: str) -> tuple[int, int]:
+def write_unwritten(t: Transition, identity: str, worker_version: WorkerVersionStamp | None = None) -> tuple[int, int]:
     """Before a task completes its events must stand in the history. Their ids: (scheduled, started)."""
     task = t.workflow_task
     assert task is not None
     if task.attempt == 1:
         return task.scheduled_event_id, task.started_event_id
     scheduled = _write_scheduled(t, task)
-    started = _write_started(t, task, scheduled.event_id, identity)
+    started = _write_started(t, task, scheduled.event_id, identity, worker_version)
     return scheduled.event_id, started.event_id
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import Message
-from temporalio.api.common.v1 import Header, Payloads
+from temporalio.api.common.v1 import Header, Payloads, WorkerVersionStamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
@@ -186,7 +186,11 @@ class ActivityTasks:
     async def _fail_with(self, target: Target, request: Any, failure: Failure) -> None:
         """What the worker sent is too large to be kept: the attempt fails with that."""
         run, scheduled_event_id, attempt, activity_id = target
-        await self._apply(run, inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure))
+        version = _worker_version(request)
+        fail = inputs.FailActivity(
+            scheduled_event_id, attempt, activity_id, request.identity, failure, worker_version=version
+        )
+        await self._apply(run, fail)
 
     async def _complete(self, target: Target, request: Any) -> None:
         run, scheduled_event_id, attempt, activity_id = target
@@ -196,7 +200,10 @@ class ActivityTasks:
             return
         result = _payloads(request, "result")
         await self._apply(
-            run, inputs.CompleteActivity(scheduled_event_id, attempt, activity_id, request.identity, result)
+            run,
+            inputs.CompleteActivity(
+                scheduled_event_id, attempt, activity_id, request.identity, result, _worker_version(request)
+            ),
         )
 
     async def _fail(self, target: Target, request: Any) -> None:
@@ -205,7 +212,15 @@ class ActivityTasks:
         details = _payloads(request, "last_heartbeat_details")
         await self._apply(
             run,
-            inputs.FailActivity(scheduled_event_id, attempt, activity_id, request.identity, failure, details),
+            inputs.FailActivity(
+                scheduled_event_id,
+                attempt,
+                activity_id,
+                request.identity,
+                failure,
+                details,
+                _worker_version(request),
+            ),
         )
 
     async def _cancel(self, target: Target, request: Any) -> None:
@@ -218,6 +233,12 @@ class ActivityTasks:
         await self._apply(
             run, inputs.CancelActivity(scheduled_event_id, attempt, activity_id, request.identity, details)
         )
+
+
+def _worker_version(request: Message) -> WorkerVersionStamp | None:
+    """The build that answers; an answer by id does not say."""
+    known = "worker_version" in request.DESCRIPTOR.fields_by_name and request.HasField("worker_version")
+    return request.worker_version if known else None  # type: ignore[attr-defined]
 
 
 def _payloads(request: Message, name: str) -> Payloads | None:

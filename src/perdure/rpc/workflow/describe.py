@@ -75,7 +75,7 @@ def _config(core: Core) -> WorkflowExecutionConfig:
     config.task_queue.name = core.task_queue
     config.task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
     set_duration(config.default_workflow_task_timeout, core.task_timeout_ns)
-    if core.execution_timeout_ns:
+    if core.has_execution_timeout:
         set_duration(config.workflow_execution_timeout, core.execution_timeout_ns)
     if core.has_run_timeout:
         set_duration(config.workflow_run_timeout, core.run_timeout_ns)
@@ -117,7 +117,7 @@ def _info(core: Core, retention_ns: int) -> WorkflowExecutionInfo:
         info.parent_namespace_id = core.parent_namespace_id
         info.parent_execution.workflow_id = core.parent_workflow_id
         info.parent_execution.run_id = core.parent_run_id
-    if core.priority:
+    if core.has_priority:
         info.priority.CopyFrom(Priority.FromString(core.priority))
     if core.most_recent_worker_version:
         info.most_recent_worker_version_stamp.CopyFrom(WorkerVersionStamp.FromString(core.most_recent_worker_version))

@@ -7,6 +7,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from google.protobuf.message import Message
+from temporalio.api.common.v1 import WorkerVersionStamp
+from temporalio.api.enums.v1 import WorkerVersioningMode
+from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest
 
 from perdure.rpc.transport import Call
 from perdure.runtime.matching import Poll
@@ -17,6 +20,20 @@ MARGIN_S = 1.0
 
 MAX_GONE = 10_000
 """Workers that have shut down and are remembered, since a poll may come in behind the message that they leave."""
+
+
+def worker_version(request: PollWorkflowTaskQueueRequest) -> WorkerVersionStamp | None:
+    """The build that polls, as the start of the task that it takes tells it; None if it does not say, or if it is a
+    version of a deployment."""
+    capabilities, deployment = request.worker_version_capabilities, request.deployment_options
+    versioned = deployment.worker_versioning_mode == WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
+    if (versioned and deployment.deployment_name) or (
+        capabilities.use_versioning and capabilities.deployment_series_name
+    ):
+        return None
+    if not capabilities.build_id:
+        return None
+    return WorkerVersionStamp(build_id=capabilities.build_id, use_versioning=capabilities.use_versioning)
 
 
 class Polls:

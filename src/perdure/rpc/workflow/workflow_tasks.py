@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from temporalio.api.common.v1 import WorkerVersionStamp
 from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import History
 from temporalio.api.workflowservice.v1 import (
@@ -31,7 +32,7 @@ from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.activity_tasks import activity_response
-from perdure.rpc.workflow.polls import Polls
+from perdure.rpc.workflow.polls import Polls, worker_version
 from perdure.runtime import history
 from perdure.runtime.matching import Poll, Taken, Task
 from perdure.runtime.queries import Queries, QueryTask
@@ -56,9 +57,10 @@ class WorkflowTasks:
         sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
         name = workflow_queue(namespace.id, request.task_queue.name)
         identity = request.identity
+        version = worker_version(request)
 
         async def take(task: Task) -> Taken:
-            return await self._take(call, task, identity, sticky)
+            return await self._take(call, task, identity, sticky, version)
 
         def take_query(query: QueryTask) -> bool:
             if call.done:
@@ -72,7 +74,9 @@ class WorkflowTasks:
     def _spawn(self, coroutine: Any) -> None:
         self._polls.spawn(coroutine)
 
-    async def _take(self, call: Call, task: Task, identity: str, sticky: bool) -> Taken:
+    async def _take(
+        self, call: Call, task: Task, identity: str, sticky: bool, version: WorkerVersionStamp | None
+    ) -> Taken:
         executor = self._executor
         run = executor.cached(task[1]) or await executor.by_key(task[1])
         if run is None:
@@ -83,7 +87,11 @@ class WorkflowTasks:
         if waiting is None:
             return Taken.STALE
         start = inputs.StartWorkflowTask(
-            waiting.scheduled_event_id, request_id=executor.ids.uuid(), identity=identity, sticky=sticky
+            waiting.scheduled_event_id,
+            request_id=executor.ids.uuid(),
+            identity=identity,
+            sticky=sticky,
+            worker_version=version,
         )
         try:
             if executor.apply(run, start).error is not None:
