@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
@@ -286,6 +287,15 @@ LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warn", "error", "never")
 
 
+class Skipping(Enum):
+    """Whether the time of a server skips. Then each namespace has a clock of its own."""
+
+    OFF = "off"
+    LOCKED = "locked"
+    """Clocks jump by themselves once a client has unlocked them."""
+    UNLOCKED = "unlocked"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How one server runs. Immutable. The defaults are those of an embedded server; see `perdure.cli.settings`."""
@@ -315,6 +325,8 @@ class Settings:
     shutdown_grace_s: float = 5.0
     """How long a stop waits for calls under way."""
     dynamic: Dynamic = field(default_factory=Dynamic)
+    skipping: Skipping = Skipping.OFF
+    """Whether the clocks of namespaces skip, which is for tests."""
 
     def __post_init__(self) -> None:
         for name, port in (("port", self.port), ("http-port", self.http_port or 0)):

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from perdure.clock import Clock, Ids, RandomIds, RealClock
-from perdure.config import Dynamic, Settings
+from perdure.config import Dynamic, Settings, Skipping
 from perdure.errors import StartupError
 from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
+from perdure.rpc.services import SERVICES
 from perdure.rpc.transport import Handler, Transport
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
 from perdure.rpc.workflow.delete import Deletions
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from perdure.rpc.http.server import HttpServer
+    from perdure.runtime.skipping import SkippedTime
 
 CLUSTER_ID_KEY = "cluster-id"
 
@@ -75,6 +77,7 @@ class Server:
 
     `settings` says everything at once. Without it, `db` is the file (None: in memory), `namespaces` exist beside
     `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names.
+    `skipping` gives each namespace a clock that jumps, for tests.
     `http_port` is that of the HTTP API: 0 picks a free one, None serves none.
     Several servers may run in one process, each on its own file. Raises `StartupError` with one sentence that says
     what to do.
@@ -91,6 +94,7 @@ class Server:
         http_port: int | None = None,
         dynamic_config: Mapping[str, Any] | None = None,
         transport: str = "native",
+        skipping: Skipping = Skipping.OFF,
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
@@ -103,6 +107,7 @@ class Server:
                 http_port=http_port,
                 transport=transport,
                 dynamic=_dynamic(dynamic_config or {}),
+                skipping=skipping,
             )
         self.settings = settings
         self._clock = clock
@@ -122,6 +127,16 @@ class Server:
         """`host:port`, for clients."""
         return f"{self.settings.host}:{self.port}"
 
+    @property
+    def time(self) -> SkippedTime | None:
+        """The clocks of the namespaces, while the server runs and if they skip."""
+        return self._runtime.skipped if self._runtime is not None else None
+
+    def namespace_id(self, name: str) -> str:
+        """The id of a namespace. Raises `NamespaceNotFound`; only while the server runs."""
+        assert self._runtime is not None, "the server does not run"
+        return self._runtime.namespaces.get(name).id
+
     async def start(self) -> None:
         """Open the file, listen, and go on with what is due."""
         settings = self.settings
@@ -129,12 +144,23 @@ class Server:
         try:
             clock = self._clock or RealClock(asyncio.get_running_loop())
             runtime = await Runtime.open(
-                storage, clock, self._ids, settings.dynamic, cache_bytes=settings.execution_cache_bytes
+                storage,
+                clock,
+                self._ids,
+                settings.dynamic,
+                cache_bytes=settings.execution_cache_bytes,
+                skipping=settings.skipping,
             )
             cluster_id = await self._prepare(runtime)
             polls = Polls(runtime)
-            handlers = build_handlers(self._families(runtime, polls, cluster_id))
-            transport = create_server(settings.transport, handlers)
+            families, services = self._families(runtime, polls, cluster_id), SERVICES
+            if runtime.skipped is not None:
+                from perdure.rpc.test_service import SERVICE, TestService
+
+                families.append(TestService(runtime.skipped, runtime.namespaces))
+                services += (SERVICE,)
+            handlers = build_handlers(families, services)
+            transport = create_server(settings.transport, handlers, services)
             self.port = await transport.start(settings.host, settings.port)
             self._transport = transport
             await self._start_http(handlers)

@@ -124,7 +124,7 @@ async def test_a_deletion_that_was_promised_survives_a_restart(tmp_path: Path) -
     async with conversation(server) as d:
         await d.start()
         assert server._runtime is not None
-        await server._runtime.deadlines.stop()
+        await server._runtime.time.stop()
         await delete(d, d.workflow_id)
         workflow_id = d.workflow_id
         assert await d.describe()
@@ -210,11 +210,11 @@ async def test_a_run_that_owes_its_parent_a_report_stays_until_it_is_given(
     await d.until_event("CHILD_WORKFLOW_EXECUTION_STARTED")
     runtime = server._runtime
     assert runtime is not None
-    await runtime.deadlines.stop()
+    await runtime.time.stop()
     await d.terminate(d.name("kid"))
     await swept(server, clock, DAY_NS)
     assert await d.describe(d.name("kid"))
-    runtime.deadlines.start()
+    runtime.time.start()
     await d.until_event("CHILD_WORKFLOW_EXECUTION_TERMINATED")
     await swept(server, clock, retention.RETRY_NS)
     await gone(d, d.name("kid"))

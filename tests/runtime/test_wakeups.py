@@ -53,7 +53,7 @@ async def test_a_started_task_whose_timeout_is_far_times_out(world: World):
 async def test_a_task_times_out_that_was_started_while_the_deadlines_are_read_again(world: World):
     await turns()
     run = await world.start("w")
-    world.runtime.deadlines.reload()
+    world.runtime.time.reload()
     world.start_task(run)
     await turns()
     world.clock.advance(11 * SECOND_NS)

@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("perdure.cli.up", "up"),
     "check": ("perdure.cli.check", "check"),
     "version": ("perdure.cli.version", "version"),
+    "test-server": ("perdure.cli.test_server", "test_server"),
     "server": ("perdure.cli.start_dev", "server"),
 }
 

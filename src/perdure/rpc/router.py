@@ -21,13 +21,13 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from perdure.errors import Internal, PerdureError, Unavailable, Unimplemented
 from perdure.rpc import coverage
-from perdure.rpc.services import methods, snake_case
+from perdure.rpc.services import SERVICES, methods, snake_case
 from perdure.rpc.transport.base import Call, Handler
 
 log = logging.getLogger(__name__)
@@ -38,14 +38,14 @@ READS = ("get_", "list_", "describe_", "query_", "count_", "scan_", "poll_")
 Answer = Message | bytes
 
 
-def build_handlers(families: Iterable[object]) -> dict[str, Handler]:
-    """A handler by path for every method: of the family that has it, or one that answers UNIMPLEMENTED.
+def build_handlers(families: Iterable[object], services: Iterable[ServiceDescriptor] = SERVICES) -> dict[str, Handler]:
+    """A handler by path for every method of `services`: of the family that has it, or one that answers UNIMPLEMENTED.
 
     Raises `TypeError` when two families have the same method.
     """
     families = list(families)
     handlers: dict[str, Handler] = {}
-    for method in methods():
+    for method in methods(services):
         name = snake_case(method.name)
         found = [function for family in families if (function := getattr(family, name, None))]
         if len(found) > 1:

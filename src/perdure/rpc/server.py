@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from google.protobuf.descriptor import ServiceDescriptor
 
 from perdure.rpc.health import health_handlers
 from perdure.rpc.reflection import reflection_streams
@@ -10,7 +12,9 @@ from perdure.rpc.services import SERVICES
 from perdure.rpc.transport import Handler, Transport, create_transport
 
 
-def create_server(transport: str, handlers: Mapping[str, Handler]) -> Transport:
+def create_server(
+    transport: str, handlers: Mapping[str, Handler], services: Iterable[ServiceDescriptor] = SERVICES
+) -> Transport:
     """A server, not started yet, of `handlers` (see `router`) by path, on the transport of that name."""
-    services = [service.full_name for service in SERVICES]
-    return create_transport(transport, {**handlers, **health_handlers(services)}, reflection_streams(services))
+    names = [service.full_name for service in services]
+    return create_transport(transport, {**handlers, **health_handlers(names)}, reflection_streams(names))

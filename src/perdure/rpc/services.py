@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from temporalio.api.operatorservice.v1 import service_pb2 as operator
@@ -16,9 +16,9 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
 )
 
 
-def methods() -> Iterator[MethodDescriptor]:
-    """Every method of both services. No name occurs in both."""
-    for service in SERVICES:
+def methods(services: Iterable[ServiceDescriptor] = SERVICES) -> Iterator[MethodDescriptor]:
+    """Every method of the services. No name occurs in two of them."""
+    for service in services:
         yield from service.methods
 
 

@@ -88,6 +88,8 @@ class Executor:
         self.publish: Publish = lambda run, decision: None
         self.forgotten: Callable[[Run], None] = lambda run: None
         """Called for each run that a failed commit drops from memory."""
+        self.clock_of: Callable[[str], int] | None = None
+        """What the clock of a namespace (by its id) says, where namespaces have clocks of their own."""
         self._loop = asyncio.get_running_loop()
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
@@ -102,14 +104,19 @@ class Executor:
 
     # Time and environment.
 
-    def now_ns(self) -> int:
-        """Now, never earlier than it was: a wall clock that is set back does not turn history around."""
+    def now_ns(self, namespace_id: str = "") -> int:
+        """Now, never earlier than it was: a wall clock that is set back does not turn history around.
+
+        What concerns the executions of a namespace goes by its clock, if the server has such.
+        """
+        if namespace_id and self.clock_of is not None:
+            return self.clock_of(namespace_id)
         self._last_now_ns = max(self._last_now_ns, self.clock.now_ns())
         return self._last_now_ns
 
     def _environment(self, namespace: Namespace) -> Environment:
         return Environment(
-            now_ns=self.now_ns(),
+            now_ns=self.now_ns(namespace.id),
             config=self.config,
             ids=self.ids,
             namespace=namespace,

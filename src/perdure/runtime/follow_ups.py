@@ -112,7 +112,7 @@ class FollowUps:
                 current.core if current is not None else None,
                 a.workflow_id_reuse_policy,
                 WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-                executor.now_ns(),
+                executor.now_ns(namespace.id),
                 executor.config,
             )
         except WorkflowExecutionAlreadyStarted:
@@ -143,7 +143,7 @@ class FollowUps:
         self, run: Run, key: int, a: StartChildWorkflowExecutionInitiatedEventAttributes
     ) -> StartOptions:
         executor, core = self._executor, run.core
-        now_ns = executor.now_ns()
+        now_ns = executor.now_ns(core.namespace_id)
         backoff_ns = next_backoff(a.cron_schedule, now_ns, now_ns) or 0
         return StartOptions(
             run_id=executor.ids.uuid(),

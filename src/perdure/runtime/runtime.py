@@ -7,13 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from perdure.clock import Clock, Ids
-from perdure.config import Dynamic
+from perdure.config import Dynamic, Skipping
 from perdure.engine import inputs
 from perdure.engine.execution import Key, Kind, WorkflowTask
 from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import NotFound
-from perdure.runtime.deadlines import Deadlines
 from perdure.runtime.executor import Executor
 from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
@@ -23,6 +22,8 @@ from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.resets import Resets
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
+from perdure.runtime.skipping import SkippedTime
+from perdure.runtime.timekeeper import Timekeeper, WallTime
 from perdure.runtime.workers import Workers
 from perdure.storage.base import Storage
 
@@ -35,7 +36,7 @@ Actor = Callable[[Run, int, Key], Awaitable[None]]
 class Runtime:
     """Everything below the edge. Make it with `open`, on the event loop it will belong to."""
 
-    def __init__(self, executor: Executor, namespaces: Namespaces) -> None:
+    def __init__(self, executor: Executor, namespaces: Namespaces, skipping: Skipping = Skipping.OFF) -> None:
         self.executor = executor
         self.namespaces = namespaces
         self.storage = executor.storage
@@ -57,13 +58,29 @@ class Runtime:
             max_entries=self.config.worker_registry_max_entries,
         )
         self.reclaimer = Reclaimer(executor)
-        self.deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, self._act)
+        self.skipped: SkippedTime | None = None
+        """The clocks of the namespaces, if time skips."""
+        self.time: Timekeeper
+        if skipping is Skipping.OFF:
+            self.time = WallTime(executor, self._act)
+        else:
+            locked = skipping is Skipping.LOCKED
+            self.time = self.skipped = SkippedTime(executor, self.matching, self._act, locked=locked)
         self.retention = Retention(executor, namespaces)
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
     @classmethod
-    async def open(cls, storage: Storage, clock: Clock, ids: Ids, config: Dynamic, *, cache_bytes: int) -> Runtime:
+    async def open(
+        cls,
+        storage: Storage,
+        clock: Clock,
+        ids: Ids,
+        config: Dynamic,
+        *,
+        cache_bytes: int,
+        skipping: Skipping = Skipping.OFF,
+    ) -> Runtime:
         namespaces = await Namespaces.load(storage, config)
         executor = Executor(
             storage,
@@ -74,18 +91,18 @@ class Runtime:
             cache_bytes=cache_bytes,
             first_run_key=await storage.max_run_key() + 1,
         )
-        return cls(executor, namespaces)
+        return cls(executor, namespaces, skipping)
 
     def start(self) -> None:
         """Begin to act on deadlines, to delete what was kept long enough, and go on with what a deletion left."""
-        self.deadlines.start()
+        self.time.start()
         self.retention.start()
         self.reclaimer.start()
 
     async def stop(self) -> None:
         """Write what is open and close storage. Polls were answered before."""
         await self.retention.stop()
-        await self.deadlines.stop()
+        await self.time.stop()
         await self.reclaimer.stop()
         await self.executor.close()
         await self.storage.close()
@@ -93,12 +110,9 @@ class Runtime:
     def _publish(self, run: Run, decision: Decision) -> None:
         """A decision is durable, or will be with the next: offer its tasks and note its deadlines."""
         for kind, key, item in decision.changes:
-            if item is None:
-                continue
-            if item.queue is not None:
+            if item is not None and item.queue is not None:
                 self._offer(run, kind, key, item)
-            if item.due_ns is not None:
-                self.deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable)
+        self.time.published(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
         normal = ""
@@ -121,5 +135,5 @@ class Runtime:
 
     def _forgotten(self, run: Run) -> None:
         """A commit failed: what memory knew of deadlines and tasks may have been taken from it too early."""
-        self.deadlines.reload()
+        self.time.reload()
         self.matching.reload()

@@ -49,7 +49,7 @@ class Descriptions:
         validate.namespace_state("DescribeWorkflowExecution", namespace.name, namespace.state)
         validate.describe(request)
         run = await executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
-        response = describe(run.execution, executor.now_ns(), namespace.retention_ns)
+        response = describe(run.execution, executor.now_ns(namespace.id), namespace.retention_ns)
         await executor.settled(run)
         return response
 

@@ -61,7 +61,7 @@ class Executions:
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await executor.settled(current)
             return await self._repeated(namespace, current, request)
-        outcome = self._resolve(current, request)
+        outcome = self._resolve(namespace, current, request)
         if outcome is Start.USE_CURRENT:
             assert current is not None
             return await self._use_current(namespace, current, request)
@@ -81,12 +81,12 @@ class Executions:
         delayed = request.cron_schedule or get_duration(request.workflow_start_delay)
         return request.request_eager_execution and self._runtime.config.enable_eager_workflow_start and not delayed
 
-    def _resolve(self, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
+    def _resolve(self, namespace: Namespace, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
         return resolve(
             current.core if current is not None else None,
             request.workflow_id_reuse_policy,
             request.workflow_id_conflict_policy,
-            self._executor.now_ns(),
+            self._executor.now_ns(namespace.id),
             self._runtime.config,
         )
 
@@ -101,7 +101,7 @@ class Executions:
         signal: Signal | None = None,
     ) -> Run:
         executor = self._executor
-        now_ns = executor.now_ns()
+        now_ns = executor.now_ns(namespace.id)
         backoff_ns = get_duration(request.workflow_start_delay)
         if request.cron_schedule:
             backoff_ns = next_backoff(request.cron_schedule, now_ns, now_ns) or 0
@@ -193,7 +193,7 @@ class Executions:
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await self._executor.settled(current)
             return self._signaled(namespace, current, request.request_id, started=False)
-        outcome = self._resolve(current, start)
+        outcome = self._resolve(namespace, current, start)
         run = self._begin(namespace, start, current, outcome, signal=signal)
         await self._executor.settled(run)
         return self._signaled(namespace, run, request.request_id, started=True)

@@ -152,7 +152,18 @@ class Histories:
     async def _wait(self, run: Run, call: Call, enough: Callable[[], bool]) -> None:
         """Until `enough`, or the run has closed, or it is time to answer."""
         loop = asyncio.get_running_loop()
-        expiry = loop.time() + self._patience_s(call)
+        release = self._runtime.time.wait(run.core.namespace_id)
+        try:
+            await self._wait_until(run, loop.time() + self._patience_s(call), enough)
+        finally:
+            release()
+        if run.deleted:
+            raise _gone(run)
+        if run.lost:
+            raise Unavailable(LOST)
+
+    async def _wait_until(self, run: Run, expiry: float, enough: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
         while run.execution.running and not (enough() or run.lost or self._stopping) and loop.time() < expiry:
             waiter = loop.create_future()
             timer = loop.call_at(expiry, _resolve, waiter)
@@ -164,10 +175,6 @@ class Histories:
                 self._waiting.discard(waiter)
                 stop()
                 timer.cancel()
-        if run.deleted:
-            raise _gone(run)
-        if run.lost:
-            raise Unavailable(LOST)
 
     def _patience_s(self, call: Call) -> float:
         config = self._runtime.config

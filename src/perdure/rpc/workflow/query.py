@@ -33,10 +33,13 @@ class QueryHandlers:
         execution = request.execution
         run = await self._runtime.executor.find(namespace.id, execution.workflow_id, execution.run_id)
         release = run.hold()  # the answer comes through this object
+        what = f"query {request.query.query_type} of workflow {run.core.workflow_id}"
+        go_on = self._runtime.time.hold(namespace.id, what)
         try:
             await self._runtime.executor.settled(run)
             return await self._query(run, request, call)
         finally:
+            go_on()
             release()
 
     async def _query(self, run: Run, request: QueryWorkflowRequest, call: Call) -> QueryWorkflowResponse:

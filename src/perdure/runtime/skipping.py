@@ -1,0 +1,479 @@
+"""Time that skips: a clock for each namespace, which jumps to the next deadline when nothing is in flight.
+
+A clock goes on as real time does, and jumps only while skipping is unlocked and somebody waits (a client for the end of
+a workflow, or for new events). In flight is what a worker has or is about to get: workflow and activity tasks that are
+handed out, or ready in a queue that is polled; and what the server owes an answer: queries, updates that are not yet
+accepted. A jump goes to the very next deadline, and what is due there happens at exactly that time.
+
+`advance` moves a clock at once, deadline by deadline, also while tasks are out: only what becomes ready on the way is
+waited for, and no longer than `PATIENCE_S` after the last sign of progress.
+
+All deadlines of such a server are held in memory; it is made for tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from perdure.clock import SECOND_NS, Clock, Timer
+from perdure.engine.execution import Activity, Item, Key, Kind, WorkflowTask
+from perdure.engine.queues import workflow_queue
+from perdure.engine.transition import Decision
+from perdure.errors import FailedPrecondition
+from perdure.runtime.deadlines import Act
+from perdure.runtime.executor import Executor
+from perdure.runtime.matching import Matching
+from perdure.runtime.run import Run
+from perdure.storage.base import DueItem, ReadyItem
+
+log = logging.getLogger(__name__)
+
+Release = Callable[[], None]
+PendingId = tuple[int, Kind, Key]
+"""(run key, kind, key)"""
+
+PATIENCE_S = 1.0
+"""How long `advance` waits for what became ready on its way, after the last sign of progress."""
+POLLED_WITHIN_S = 1.0
+"""A queue whose worker polled this lately is polled: it may be between two polls."""
+LOOK_AGAIN_NS = 50_000_000
+"""How often to look whether what holds time is still there, if nothing says so."""
+STALL_S = 10.0
+"""After so long without a jump the log says what holds time, if somebody waits."""
+MAX_SKIPS = 100_000
+"""Jumps that a namespace makes by itself, unless told otherwise."""
+PAGE = 1_000
+NEVER_NS = 2**63 - 1
+RETRY_NS = SECOND_NS
+
+
+class Mode(Enum):
+    """How the clock of a namespace moves, apart from `advance`."""
+
+    SKIP = "skip"
+    """By jumps, when it may."""
+    MANUAL = "manual"
+    """As real time does."""
+
+
+class SkippedClock:
+    """Real time and an offset; it can stand still for a moment. Never goes back."""
+
+    def __init__(self, clock: Clock, start_ns: int | None = None) -> None:
+        self._clock = clock
+        self._offset_ns = 0 if start_ns is None else start_ns - clock.now_ns()
+        self._frozen_ns: int | None = None
+        self._last_ns = 0
+
+    def now_ns(self) -> int:
+        if self._frozen_ns is not None:
+            return self._frozen_ns
+        self._last_ns = max(self._last_ns, self._clock.now_ns() + self._offset_ns)
+        return self._last_ns
+
+    def freeze_at(self, time_ns: int) -> None:
+        """Stand still, at this time or, if it has passed, at the present one."""
+        self._frozen_ns = self._last_ns = max(time_ns, self.now_ns())
+
+    def thaw(self) -> None:
+        """Go on from where it stood still."""
+        if self._frozen_ns is not None:
+            self._offset_ns = self._frozen_ns - self._clock.now_ns()
+            self._frozen_ns = None
+
+    def real_ns(self, time_ns: int) -> int:
+        """When the server's clock will be there, if nothing jumps."""
+        return time_ns - self._offset_ns
+
+
+@dataclass(slots=True, eq=False)
+class _Advance:
+    """An `advance` under way."""
+
+    target_ns: int
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True, eq=False)
+class NamespaceTime:
+    """The clock of one namespace, its deadlines, and what holds it."""
+
+    clock: SkippedClock
+    mode: Mode = Mode.SKIP
+    skips_left: int = MAX_SKIPS
+    skips: int = 0
+    """Jumps made so far, by itself or by `advance`."""
+    deadlines: list[tuple[int, int, PendingId]] = field(default_factory=list)
+    due: dict[PendingId, int] = field(default_factory=dict)
+    """The deadlines that stand: of the entries in `deadlines`, these alone count."""
+    tasks: dict[PendingId, tuple[Run, Item]] = field(default_factory=dict)
+    """Workflow and activity tasks that are ready or handed out."""
+    holds: dict[object, str] = field(default_factory=dict)
+    waiting: int = 0
+    advances: list[_Advance] = field(default_factory=list)
+    overlooked: set[object] = field(default_factory=set)
+    """What does not hold the `advance` under way: it was there before, or takes too long."""
+    progress_ns: int = 0
+    """When something happened last, by the server's clock."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    alarm: Timer | None = None
+    told: bool = False
+
+
+class SkippedTime:
+    """The clocks of all namespaces of a server. A `Timekeeper`."""
+
+    def __init__(self, executor: Executor, matching: Matching, act: Act, *, locked: bool = False) -> None:
+        self._executor = executor
+        self._matching = matching
+        self._act = act
+        self._clock = executor.clock
+        self._locks = 1 if locked else 0
+        self._times: dict[str, NamespaceTime] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._order = itertools.count()
+        self._started = False
+        executor.clock_of = lambda namespace_id: self.of(namespace_id).clock.now_ns()
+
+    # Namespaces.
+
+    def of(self, namespace_id: str) -> NamespaceTime:
+        """The time of a namespace; it begins as the server's."""
+        time = self._times.get(namespace_id)
+        if time is None:
+            time = self._times[namespace_id] = NamespaceTime(SkippedClock(self._clock))
+            time.progress_ns = self._clock.now_ns()
+            if self._started:
+                self._spawn(namespace_id, time)
+        return time
+
+    def latest_ns(self) -> int:
+        """What the clock that is farthest ahead says."""
+        return max((time.clock.now_ns() for time in self._times.values()), default=self._clock.now_ns())
+
+    # Life.
+
+    def start(self) -> None:
+        self._started = True
+        for namespace_id, time in self._times.items():
+            self._spawn(namespace_id, time)
+        self.reload()
+
+    def _spawn(self, namespace_id: str, time: NamespaceTime) -> None:
+        self._keep(self._run(namespace_id, time), f"time of {namespace_id}")
+
+    def _keep(self, coroutine: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def stop(self) -> None:
+        self._started = False
+        for time in self._times.values():
+            if time.alarm is not None:
+                time.alarm.cancel()
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for time in self._times.values():
+            for advance in time.advances:
+                advance.done.cancel()
+
+    # What the runtime tells.
+
+    def published(self, run: Run, decision: Decision) -> None:
+        time = self.of(run.core.namespace_id)
+        for kind, key, item in decision.changes:
+            self._note(time, run, kind, key, item)
+        self._progress(time)
+
+    def _note(self, time: NamespaceTime, run: Run, kind: Kind, key: Key, item: Item | None) -> None:
+        pending = (run.run_key, kind, key)
+        if item is None or item.due_ns is None:
+            time.due.pop(pending, None)
+        elif time.due.get(pending) != item.due_ns:
+            time.due[pending] = item.due_ns
+            heapq.heappush(time.deadlines, (item.due_ns, next(self._order), pending))
+        if isinstance(item, WorkflowTask | Activity) and (item.started_ns or item.queue):
+            time.tasks[pending] = (run, item)
+        else:
+            time.tasks.pop(pending, None)
+
+    def reload(self) -> None:
+        """Read the deadlines and tasks of all runs again."""
+        self._keep(self._reload(), "time, reading")
+
+    async def _reload(self) -> None:
+        for time in self._times.values():
+            time.deadlines.clear()
+            time.due.clear()
+            time.tasks.clear()
+        seen: set[int] = set()
+        async for run_key in self._pending_runs():
+            if run_key in seen:
+                continue
+            seen.add(run_key)
+            run = await self._executor.by_key(run_key)
+            if run is not None:
+                time = self.of(run.core.namespace_id)
+                for kind, key, item in run.execution.items():
+                    self._note(time, run, kind, key, item)
+        for time in self._times.values():
+            self._progress(time)
+
+    async def _pending_runs(self) -> AsyncIterator[int]:
+        """The keys of all runs that have a deadline or a task."""
+        storage = self._executor.storage
+        after: DueItem | None = None
+        while page := await storage.due(after, NEVER_NS, PAGE):
+            for after in page:
+                yield after.run_key
+        for queue in await storage.ready_queues():
+            last: ReadyItem | None = None
+            while tasks := await storage.ready(queue, last, PAGE):
+                for last in tasks:
+                    yield last.run_key
+
+    def hold(self, namespace_id: str, what: str) -> Release:
+        time, token = self.of(namespace_id), object()
+        time.holds[token] = what
+
+        def release() -> None:
+            if time.holds.pop(token, None) is not None:
+                self._progress(time)
+
+        return release
+
+    def wait(self, namespace_id: str) -> Release:
+        time = self.of(namespace_id)
+        time.waiting += 1
+        time.wake.set()
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            time.waiting -= not released
+            released = True
+
+        return release
+
+    def _progress(self, time: NamespaceTime) -> None:
+        time.progress_ns = self._clock.now_ns()
+        time.told = False
+        time.wake.set()
+
+    # What clients and tests ask for.
+
+    def lock(self) -> None:
+        """No clock jumps by itself until it is unlocked as often as it was locked."""
+        self._locks += 1
+
+    def unlock(self) -> None:
+        """Raises `FailedPrecondition` when nothing is locked."""
+        if not self._locks:
+            raise FailedPrecondition("Time skipping is not locked, so it can't be unlocked.")
+        self._locks -= 1
+        for time in self._times.values():
+            time.wake.set()
+
+    async def advance(self, by_ns: int, namespace_id: str | None = None) -> None:
+        """Move the clock of a namespace on, or those of all, and do what falls due on the way, each at its time."""
+        times = [self.of(namespace_id)] if namespace_id is not None else list(self._times.values())
+        await asyncio.gather(*(self._advance(time, time.clock.now_ns() + by_ns) for time in times))
+
+    async def advance_to(self, target_ns: int, namespace_id: str | None = None) -> None:
+        """`advance` to a time; clocks that are there already stay."""
+        times = [self.of(namespace_id)] if namespace_id is not None else list(self._times.values())
+        await asyncio.gather(*(self._advance(time, target_ns) for time in times))
+
+    async def _advance(self, time: NamespaceTime, target_ns: int) -> None:
+        advance = _Advance(target_ns, asyncio.get_running_loop().create_future())
+        time.advances.append(advance)
+        time.overlooked |= {token for token, _ in self._in_flight(time)}
+        time.wake.set()
+        try:
+            await advance.done
+        finally:
+            time.advances.remove(advance)
+            if not time.advances:
+                time.overlooked.clear()
+
+    def holding(self, namespace_id: str) -> list[str]:
+        """Why the clock of a namespace does not jump now, a sentence each; nothing if it will."""
+        time = self.of(namespace_id)
+        reasons = [what for _, what in self._in_flight(time)]
+        if self._locks:
+            reasons.append(f"time skipping is locked {self._locks} times")
+        if time.mode is not Mode.SKIP:
+            reasons.append("the clock of this namespace is moved by hand")
+        if not time.waiting:
+            reasons.append("nobody waits for a workflow")
+        if time.skips_left <= 0:
+            reasons.append(f"its budget of skips is spent ({time.skips} were made)")
+        if self._next_due_ns(time) is None:
+            reasons.append("nothing is due, ever: no timer, retry or timeout is pending")
+        return reasons
+
+    # What is in flight.
+
+    def _in_flight(self, time: NamespaceTime) -> Iterator[tuple[object, str]]:
+        """What a worker has or is about to get, and what is under way: a token and a text for each."""
+        for pending, (run, item) in time.tasks.items():
+            if run.deleted:
+                continue
+            if item_text := self._task_text(run, item):
+                yield (pending, getattr(item, "attempt", 0)), item_text
+        yield from time.holds.items()
+
+    def _task_text(self, run: Run, item: Item) -> str:
+        """What to say of a task that holds time; empty if it does not."""
+        assert isinstance(item, WorkflowTask | Activity)
+        workflow_id = run.core.workflow_id
+        what = (
+            "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}#{item.activity_id}"
+        )
+        if item.started_ns:
+            identity = item.identity if isinstance(item, WorkflowTask) else item.last_identity
+            return f"{what} of workflow {workflow_id} is with worker {identity}"
+        queue = item.queue or ""
+        if isinstance(item, WorkflowTask) and item.sticky and not self._matching.has_pollers(queue, POLLED_WITHIN_S):
+            queue = workflow_queue(run.core.namespace_id, run.core.task_queue)
+        if self._matching.has_pollers(queue, POLLED_WITHIN_S):
+            return f"{what} of workflow {workflow_id} waits for a worker that polls"
+        return ""
+
+    def idle_tasks(self, namespace_id: str) -> list[str]:
+        """Tasks that are ready and that no worker polls for. They don't hold time, but a test may wait for them."""
+        texts = []
+        for run, item in self.of(namespace_id).tasks.values():
+            assert isinstance(item, WorkflowTask | Activity)
+            if not run.deleted and not item.started_ns and not self._task_text(run, item):
+                what = "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}"
+                texts.append(f"{what} of workflow {run.core.workflow_id}: no worker polls queue {item.task_queue}")
+        return texts
+
+    # How clocks move.
+
+    async def _run(self, namespace_id: str, time: NamespaceTime) -> None:
+        while True:
+            time.wake.clear()
+            try:
+                await self._fire_due(time)
+                await self._executor.flushed()
+                if self._move(time):
+                    continue
+                self._tell_of_stall(namespace_id, time)
+                self._set_alarm(time)
+            except Exception:
+                log.exception("deadlines could not be handled; trying again in a second")
+                time.alarm = self._clock.call_at(self._clock.now_ns() + RETRY_NS, time.wake.set)
+            await time.wake.wait()
+
+    def _next_due_ns(self, time: NamespaceTime) -> int | None:
+        while time.deadlines:
+            due_ns, _, pending = time.deadlines[0]
+            if time.due.get(pending) == due_ns:
+                return due_ns
+            heapq.heappop(time.deadlines)
+        return None
+
+    async def _fire_due(self, time: NamespaceTime) -> None:
+        """Act on what is due, all of one moment at a time; the clock stands still for that."""
+        while (due_ns := self._next_due_ns(time)) is not None and due_ns <= time.clock.now_ns():
+            time.clock.freeze_at(due_ns)
+            try:
+                for run_key, kind, keys in self._pop(time, due_ns):
+                    await self._act_on(time, due_ns, run_key, kind, keys)
+                await self._executor.flushed()
+            finally:
+                time.clock.thaw()
+            await asyncio.sleep(0)
+
+    def _pop(self, time: NamespaceTime, due_ns: int) -> Iterator[tuple[int, Kind, list[Key]]]:
+        """What is due at one moment, by run and kind."""
+        found: dict[tuple[int, Kind], list[Key]] = {}
+        while self._next_due_ns(time) == due_ns:
+            _, _, pending = heapq.heappop(time.deadlines)
+            del time.due[pending]
+            run_key, kind, key = pending
+            found.setdefault((run_key, kind), []).append(key)
+        for (run_key, kind), keys in found.items():
+            yield run_key, kind, keys
+
+    async def _act_on(self, time: NamespaceTime, due_ns: int, run_key: int, kind: Kind, keys: Sequence[Key]) -> None:
+        try:
+            await self._act(run_key, kind, keys)
+        except Exception:
+            log.exception("a deadline could not be acted on; trying again in a second")
+            self._clock.call_at(self._clock.now_ns() + RETRY_NS, lambda: self._again(time, due_ns, run_key, kind, keys))
+
+    def _again(self, time: NamespaceTime, due_ns: int, run_key: int, kind: Kind, keys: Sequence[Key]) -> None:
+        for key in keys:
+            pending = (run_key, kind, key)
+            if pending not in time.due:
+                time.due[pending] = due_ns
+                heapq.heappush(time.deadlines, (due_ns, next(self._order), pending))
+        time.wake.set()
+
+    def _move(self, time: NamespaceTime) -> bool:
+        """Jump to where the clock may go. Whether it did, or an `advance` has come to its end."""
+        if time.advances:
+            return self._move_on(time)
+        due_ns = self._next_due_ns(time)
+        free = not self._locks and time.mode is Mode.SKIP and time.waiting and time.skips_left > 0
+        if not free or due_ns is None or any(True for _ in self._in_flight(time)):
+            return False
+        time.skips_left -= 1
+        if not time.skips_left:
+            log.warning("the budget of skips is spent: time goes on as real time does from now on")
+        self._jump(time, due_ns)
+        return True
+
+    def _move_on(self, time: NamespaceTime) -> bool:
+        advance = min(time.advances, key=lambda advance: advance.target_ns)
+        blocking = {token for token, _ in self._in_flight(time)} - time.overlooked
+        if blocking:
+            if self._clock.now_ns() - time.progress_ns < PATIENCE_S * SECOND_NS:
+                return False
+            time.overlooked |= blocking
+        due_ns = self._next_due_ns(time)
+        if due_ns is not None and due_ns <= advance.target_ns:
+            self._jump(time, due_ns)
+            return True
+        self._jump(time, advance.target_ns)
+        if not advance.done.done():
+            advance.done.set_result(None)
+            return True
+        return False
+
+    def _jump(self, time: NamespaceTime, to_ns: int) -> None:
+        time.clock.freeze_at(to_ns)
+        if self._next_due_ns(time) != to_ns:
+            time.clock.thaw()
+        time.skips += 1
+        time.progress_ns = self._clock.now_ns()
+
+    def _set_alarm(self, time: NamespaceTime) -> None:
+        """When to look again, if nothing happens before."""
+        if time.alarm is not None:
+            time.alarm.cancel()
+        due_ns = self._next_due_ns(time)
+        moments = [] if due_ns is None else [time.clock.real_ns(due_ns)]
+        if time.advances or (time.waiting and not self._locks):
+            moments.append(self._clock.now_ns() + LOOK_AGAIN_NS)
+        time.alarm = self._clock.call_at(min(moments), time.wake.set) if moments else None
+
+    def _tell_of_stall(self, namespace_id: str, time: NamespaceTime) -> None:
+        if time.told or not time.waiting or self._clock.now_ns() - time.progress_ns < STALL_S * SECOND_NS:
+            return
+        time.told = True
+        reasons = self.holding(namespace_id) + self.idle_tasks(namespace_id)
+        name = self._executor.namespaces.by_id(namespace_id).name
+        log.warning("time has stood in namespace %s for %d s: %s", name, STALL_S, "; ".join(reasons))

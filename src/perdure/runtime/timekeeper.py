@@ -1,0 +1,68 @@
+"""Time as the runtime sees it: what the clock of a namespace says, and which deadlines have come.
+
+An ordinary server has one clock for all, `WallTime`. A server for tests has `SkippedTime` (see `skipping.py`): a clock
+for each namespace, which jumps to the next deadline when nothing is in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from perdure.engine.transition import Decision
+from perdure.runtime.deadlines import Act, Deadlines
+from perdure.runtime.executor import Executor
+from perdure.runtime.run import Run
+
+Release = Callable[[], None]
+
+
+class Timekeeper(Protocol):
+    """What the runtime asks of either."""
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def published(self, run: Run, decision: Decision) -> None:
+        """A decision is durable, or will be with the next: note its deadlines."""
+
+    def reload(self) -> None:
+        """Deadlines may have been lost from memory: read them again."""
+
+    def hold(self, namespace_id: str, what: str) -> Release:
+        """Time may not jump until the release: something volatile is under way, named by `what`."""
+
+    def wait(self, namespace_id: str) -> Release:
+        """Somebody waits for what happens next, until the release."""
+
+
+class WallTime:
+    """The server's own clock for all namespaces; it never jumps, so nothing holds it."""
+
+    def __init__(self, executor: Executor, act: Act) -> None:
+        self._deadlines = Deadlines(executor.storage, executor.clock, executor.now_ns, act)
+
+    def start(self) -> None:
+        self._deadlines.start()
+
+    async def stop(self) -> None:
+        await self._deadlines.stop()
+
+    def published(self, run: Run, decision: Decision) -> None:
+        for kind, key, item in decision.changes:
+            if item is not None and item.due_ns is not None:
+                self._deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable)
+
+    def reload(self) -> None:
+        self._deadlines.reload()
+
+    def hold(self, namespace_id: str, what: str) -> Release:
+        return _nothing
+
+    def wait(self, namespace_id: str) -> Release:
+        return _nothing
+
+
+def _nothing() -> None:
+    pass
