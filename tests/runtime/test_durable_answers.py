@@ -69,9 +69,12 @@ class Edge:
 
     def poll(self) -> Answered:
         call = Answered()
+        self.poll_with(call)
+        return call
+
+    def poll_with(self, call: Answered) -> None:
         request = api.PollWorkflowTaskQueueRequest(namespace="default", task_queue=TaskQueue(name="q"), identity="me")
         self.tasks.poll_workflow_task_queue(request, call)
-        return call
 
     def ask(self, workflow_id: str) -> asyncio.Task[api.QueryWorkflowResponse]:
         request = api.QueryWorkflowRequest(namespace="default", query=WorkflowQuery(query_type="state"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
@@ -20,7 +21,7 @@ from perdure.engine import inputs
 from perdure.engine.execution import Execution, Kind
 from perdure.engine.machines.workflow import Signal, StartOptions
 from perdure.engine.queues import workflow_queue
-from perdure.errors import NamespaceNotFound, Unavailable
+from perdure.errors import NamespaceNotFound, ResourceExhausted, Unavailable
 from perdure.runtime import rows
 from perdure.runtime.matching import Poll, Taken, Task
 from perdure.runtime.namespaces import Namespace
@@ -35,10 +36,14 @@ T = TypeVar("T")
 
 
 class Unreliable:
-    """Storage whose next batch fails if `fails`, and waits for `release` if `holds`. All else is that of `inner`."""
+    """Storage whose next batch fails if `fails`, and waits for `release` if `holds`. All else is that of `inner`.
 
-    def __init__(self, inner: SqliteStorage) -> None:
+    With `suspends`, reads take some turns of the loop before and after they look, as those over a network do.
+    """
+
+    def __init__(self, inner: SqliteStorage, suspends: random.Random | None = None) -> None:
         self.inner = inner
+        self._suspends = suspends
         self.fails = False
         self.holds = False
         self.waiting: list[tuple[Batch, Done]] = []
@@ -46,7 +51,17 @@ class Unreliable:
         self._refusing = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+        found, chance = getattr(self.inner, name), self._suspends
+        if chance is None or not inspect.iscoroutinefunction(found):
+            return found
+
+        async def read(*args: Any, **options: Any) -> Any:
+            await turns(chance.randrange(4))
+            result = await found(*args, **options)
+            await turns(chance.randrange(4))
+            return result
+
+        return read
 
     def submit(self, batch: Batch, done: Done) -> None:
         if self.holds:
@@ -83,8 +98,8 @@ class World:
         self.namespace = Namespace(id="namespace-id", name="default")
 
     @classmethod
-    async def open(cls, cache_bytes: int = PLENTY) -> World:
-        storage, clock = Unreliable(SqliteStorage.open_memory()), ManualClock()
+    async def open(cls, cache_bytes: int = PLENTY, suspends: random.Random | None = None) -> World:
+        storage, clock = Unreliable(SqliteStorage.open_memory(), suspends), ManualClock()
         runtime = await Runtime.open(storage, clock, SeededIds(1), Dynamic(), cache_bytes=cache_bytes)  # type: ignore[arg-type]
         world = cls(runtime, storage, clock)
         runtime.namespaces.save(runtime.executor, world.namespace)
@@ -359,6 +374,23 @@ async def test_what_is_on_its_way_to_storage_is_not_forgotten():
     await world.runtime.stop()
 
 
+async def test_a_start_that_fails_leaves_the_run_that_it_would_have_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    run = await world.start("w")
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("perdure.runtime.executor.begin", broken)
+        before = [(run, inputs.TerminateWorkflow(reason="replaced"))]
+        options = StartOptions(run_id=world.executor.ids.uuid())
+        with pytest.raises(ZeroDivisionError):
+            world.executor.start(world.namespace, start_request(workflow_id="w"), options, before=before)
+    assert run.execution.running
+
+
 # Anything, in any order, on storage that fails now and then.
 
 
@@ -377,7 +409,7 @@ class Ledger:
         kind = self.random.choice((self.start, self.signal, self.signal, self.work, self.continue_as_new))
         try:
             await kind()
-        except Unavailable:
+        except (Unavailable, ResourceExhausted):  # the latter while a workflow closes
             self.done["refused"] += 1
         else:
             self.done[kind.__name__] += 1
@@ -421,7 +453,7 @@ class Ledger:
             run = await self.world.current(workflow_id)
             stored = await self.world.stored(run.run_key)
             assert stored is not None
-            if run.unwritten is None:
+            if run.unwritten is None and executor.is_durable(run):
                 assert state(stored) == state(run.execution)
             signals = 0
             key = run.run_key
@@ -433,9 +465,11 @@ class Ledger:
             assert signals == self.signals[workflow_id], key
 
 
-@pytest.mark.parametrize("seed", range(8))
-async def test_random_work_on_storage_that_fails(seed: int):
-    world = await World.open(cache_bytes=50_000)
+@pytest.mark.parametrize(
+    ("seed", "suspends"), [*((seed, False) for seed in range(8)), *((seed, True) for seed in (0, 2, 6))]
+)
+async def test_random_work_on_storage_that_fails(seed: int, suspends: bool):
+    world = await World.open(cache_bytes=50_000, suspends=random.Random(seed) if suspends else None)
     ledger = Ledger(world, seed)
     for _ in range(60):
         world.storage.fails = ledger.random.random() < 0.3

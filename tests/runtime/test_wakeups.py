@@ -217,3 +217,24 @@ async def test_a_worker_that_left_does_not_get_tasks_when_its_polls_end_later(wo
     assert not tasks.is_polled("sticky")
     tasks.poll("sticky", Poll("worker", take))
     assert tasks.is_polled("sticky")
+
+
+async def test_a_queue_with_many_tasks_lets_others_have_a_turn(world: World):
+    tasks = world.runtime.matching
+    given: list[Task] = []
+
+    async def take(task: Task) -> Taken:
+        given.append(task)
+        return Taken.SERVED
+
+    tasks.poll("q", Poll("worker", take))
+    await turns()
+    for number in range(3 * matching.MAX_AT_ONCE):
+        tasks.add("q", number, number, 1, "")
+    for _ in range(3 * matching.MAX_AT_ONCE):
+        tasks._queues["q"].polls.append(Poll("worker", take))
+    before = len(given)
+    tasks._match(tasks._queues["q"])
+    assert len(given) - before == matching.MAX_AT_ONCE
+    await turns()
+    assert len(given) == 3 * matching.MAX_AT_ONCE

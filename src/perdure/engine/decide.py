@@ -93,6 +93,19 @@ def _start_workflow_task(t: Transition, i: inputs.StartWorkflowTask) -> Any:
     )
 
 
+def _release_workflow_task(t: Transition, i: inputs.ReleaseWorkflowTask) -> None:
+    task = t.workflow_task
+    same = task is not None and task.scheduled_event_id == i.scheduled_event_id and task.started_ns == i.started_ns
+    if not t.running or not same:
+        raise NotFound(workflow_task.NOT_FOUND)
+    workflow_task.time_out_started(t)
+
+
+def _leave_sticky_queue(t: Transition, i: inputs.LeaveStickyQueue) -> None:
+    if not t.running or not workflow_task.leave_sticky_queue(t):
+        raise NotFound(workflow_task.NOT_FOUND)
+
+
 def _start_activity(t: Transition, i: inputs.StartActivity) -> Any:
     if not activity.startable(t, i.scheduled_event_id):
         raise NotFound(activity.NOT_FOUND)
@@ -244,6 +257,8 @@ _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.CompleteWorkflowTask: lambda t, i: None,
     inputs.FailWorkflowTask: _fail_workflow_task,
     inputs.StartWorkflowTask: _start_workflow_task,
+    inputs.ReleaseWorkflowTask: _release_workflow_task,
+    inputs.LeaveStickyQueue: _leave_sticky_queue,
     inputs.StartActivity: _start_activity,
     inputs.ReleaseActivity: _release_activity,
     inputs.CompleteActivity: _complete_activity,

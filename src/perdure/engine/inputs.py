@@ -31,6 +31,19 @@ class StartWorkflowTask(Input):
 
 
 @dataclass(slots=True)
+class ReleaseWorkflowTask(Input):
+    """The worker that should have had the task was gone before it got it."""
+
+    scheduled_event_id: int
+    started_ns: int
+
+
+@dataclass(slots=True)
+class LeaveStickyQueue(Input):
+    """The worker whose sticky queue the task waits in is away: any worker may have it."""
+
+
+@dataclass(slots=True)
 class CompleteWorkflowTask(Input):
     scheduled_event_id: int
     started_event_id: int

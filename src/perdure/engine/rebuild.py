@@ -83,6 +83,7 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
     },
     "WorkflowTask": {
         "due_ns": _STICKY,
+        "queue": _STICKY,
         "original_scheduled_ns": "heartbeats carry it over from task to task",
     },
     "Activity": {

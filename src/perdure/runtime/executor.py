@@ -36,7 +36,7 @@ from perdure.runtime import rows
 from perdure.runtime.namespaces import Namespace, Namespaces
 from perdure.runtime.run import Run
 from perdure.runtime.warnings import warn_if_large
-from perdure.storage.base import Batch, CommitFailed, RunChange, Storage
+from perdure.storage.base import Batch, CommitFailed, RunChange, Storage, StoredRun
 
 log = logging.getLogger(__name__)
 
@@ -55,15 +55,23 @@ MAX_FORGOTTEN_AT_ONCE = 16
 class _Group:
     """One batch, the runs it touches and who waits for it."""
 
-    __slots__ = ("batch", "number", "published", "runs", "undo", "waiters")
+    __slots__ = ("batch", "by_id", "number", "published", "runs", "undo", "waiters")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.batch = Batch()
         self.runs: set[Run] = set()
+        self.by_id: dict[tuple[str, str, str], Run] = {}
         self.published: list[tuple[Run, Decision]] = []
         self.undo: list[Callable[[], None]] = []
         self.waiters: list[asyncio.Future[None]] = []
+
+    def touch(self, run: Run) -> None:
+        """The batch has a change of this run."""
+        core = run.core
+        self.runs.add(run)
+        self.by_id[core.space, core.workflow_id, core.run_id] = run
+        run.group = self.number
 
 
 class Executor:
@@ -95,6 +103,8 @@ class Executor:
         self._cached_bytes = 0
         self._runs: OrderedDict[int, Run] = OrderedDict()
         self._current: dict[tuple[str, str], int] = {}
+        self._reads: dict[int, set[object]] = {}
+        """Of each run that is being read, the reads that its last forgetting has not made stale."""
         self._last_run_key = first_run_key - 1
         self._last_now_ns = 0
         self._open = _Group(1)
@@ -133,11 +143,18 @@ class Executor:
 
     async def find_current(self, namespace_id: str, workflow_id: str) -> Run | None:
         """The newest run of a workflow id, open or closed."""
-        key = self._current.get((namespace_id, workflow_id))
-        if key is None:
-            stored = await self.storage.find_current(namespace_id, workflow_id)
-            key = self._current.get((namespace_id, workflow_id), stored)
-        return await self.by_key(key) if key is not None else None
+        name = (namespace_id, workflow_id)
+        while True:
+            last_run_key = self._last_run_key
+            stored = None if name in self._current else await self.storage.find_current(*name)
+            key = self._current.get(name, stored)
+            run = await self.by_key(key) if key is not None else None
+            if last_run_key == self._last_run_key or (run is not None and run.execution.running):
+                return run
+            # Others began while this one was read: was it the next one of this id?
+            now = self._current.get(name) or await self.storage.find_current(*name)
+            if self._current.get(name, now) == key:
+                return run
 
     def may_be_current(self, run: Run) -> bool:
         """Whether memory knows of no newer run of the workflow id."""
@@ -159,11 +176,9 @@ class Executor:
 
     async def _find_run(self, namespace_id: str, workflow_id: str, run_id: str) -> Run:
         for group in (self._open, *self._flying.values()):
-            for run in group.runs:
-                core = run.core
-                same = core.run_id == run_id and core.workflow_id == workflow_id and core.space == namespace_id
-                if same and not run.deleted:
-                    return run
+            run = group.by_id.get((namespace_id, workflow_id, run_id))
+            if run is not None and not run.deleted:
+                return run
         key = await self.storage.find_run(namespace_id, workflow_id, run_id)
         run_or_none = await self.by_key(key) if key is not None else None
         if run_or_none is None:
@@ -180,7 +195,7 @@ class Executor:
         if run is not None:
             self._runs.move_to_end(run_key)
             return None if run.deleted else run
-        stored = await self.storage.load_run(run_key)
+        stored = await self._read(run_key)
         run = self._runs.get(run_key)
         if run is not None:
             return None if run.deleted else run
@@ -189,6 +204,22 @@ class Executor:
         run = Run(rows.load(stored), (((kind, key), row) for kind, key, row in stored.pending))
         self._remember(run)
         return run
+
+    async def _read(self, run_key: int) -> StoredRun | None:
+        """What storage has of a run, not older than what memory may have had and forgotten meanwhile."""
+        while True:
+            mark = object()
+            self._reads.setdefault(run_key, set()).add(mark)
+            try:
+                stored = await self.storage.load_run(run_key)
+            finally:
+                marks = self._reads.get(run_key, set())
+                fresh = mark in marks
+                marks.discard(mark)
+                if not marks:
+                    self._reads.pop(run_key, None)
+            if fresh:
+                return stored
 
     def _remember(self, run: Run) -> None:
         self._runs[run.run_key] = run
@@ -211,6 +242,7 @@ class Executor:
 
     def forget(self, run: Run) -> None:
         """Drop a run from memory."""
+        self._reads.pop(run.run_key, None)
         if self._runs.pop(run.run_key, None) is None:
             return
         self._cached_bytes -= run.size_bytes
@@ -252,9 +284,9 @@ class Executor:
         Raises `NamespaceNotFound` when the namespace was deleted meanwhile.
         """
         namespace = self.namespaces.living(namespace.id)
+        t, decision = begin(self._new_run_key(), self._environment(namespace), request, options)
         for run, input in before:
             self.apply(run, input)
-        t, decision = begin(self._new_run_key(), self._environment(namespace), request, options)
         self._commit(t, decision)
         return self._runs[decision.execution.run_key]
 
@@ -328,9 +360,8 @@ class Executor:
             return
         group = self._open
         group.batch.add(change)
-        group.runs.add(run)
+        group.touch(run)
         group.published.append((run, decision))
-        run.group = group.number
         self._ask_flush()
 
     def write(self, change: Callable[[Batch], None], undo: Callable[[], None] | None = None) -> None:
@@ -358,11 +389,10 @@ class Executor:
             return
         run.unwritten = None
         self._open.batch.add(RunChange(run.run_key, delete=True))
-        self._open.runs.add(run)
+        self._open.touch(run)
         if current == run.run_key:
             self._open.batch.current[key] = None
             self._current.pop(key, None)
-        run.group = self._open.number
         run.deleted = True
         self._ask_flush()
 

@@ -3,8 +3,6 @@
 A task that is ready is a pending item with a queue, and storage has it. Memory holds the head of each queue that
 somebody polls, in order, and the polls that wait. A task in memory is only a hint: when it is handed out, the engine
 looks whether it is still there. So nothing is lost when memory is, and nothing is handed out twice.
-
-A sticky queue whose worker has not polled for a while gives its tasks to the normal queue.
 """
 
 from __future__ import annotations
@@ -27,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MAX_IN_MEMORY = 5_000
 """Tasks of one queue in memory; those beyond stay in storage until the head is served."""
+MAX_AT_ONCE = 100
+"""Tasks that a queue hands out before others get a turn."""
 MAX_POLLERS = 1_000
 """Pollers of one queue that are remembered."""
 MAX_IDLE_QUEUES = 5_000
@@ -129,10 +129,8 @@ class Matching:
 
     # Tasks.
 
-    def add(self, name: str, order: int, run_key: int, kind: int, key: Key, *, normal: str = "") -> None:
-        """A task became ready, and is durable. `normal` is where it goes if it is sticky and its worker is away."""
-        if normal and not self.is_polled(name):
-            name = normal
+    def add(self, name: str, order: int, run_key: int, kind: int, key: Key) -> None:
+        """A task became ready, and is durable."""
         queue = self._queues.get(name)
         task = (order, run_key, kind, key)
         if queue is None or not (queue.loaded or queue.loading) or task in queue.known:
@@ -229,7 +227,9 @@ class Matching:
     # Matching.
 
     def _match(self, queue: Queue) -> None:
-        while queue.polls and not self._stopped:
+        for _ in range(MAX_AT_ONCE):
+            if not queue.polls or self._stopped:
+                return
             if queue.queries and self._serve_query(queue):
                 continue
             if not queue.tasks:
@@ -244,6 +244,7 @@ class Matching:
             task = (order, run_key, kind, key)
             queue.known.discard(task)
             self._hand_out(queue, poll, task)
+        asyncio.get_running_loop().call_soon(self._match, queue)
 
     def _serve_query(self, queue: Queue) -> bool:
         """Whether a poll took a query, or a query was over."""

@@ -67,6 +67,9 @@ class Reclaimer:
             except PerdureError as error:
                 log.warning("a deleted namespace could not be reclaimed; trying again: %s", error)
                 changed = 0
+            except Exception:
+                log.exception("a deleted namespace could not be reclaimed; trying again")
+                changed = 0
             if not changed:
                 await self._wait_until(executor.now_ns() + PAUSE_NS)
         await self._remove(namespace_id)

@@ -10,7 +10,6 @@ from perdure.clock import Clock, Ids
 from perdure.config import Dynamic, Skipping
 from perdure.engine import inputs
 from perdure.engine.execution import Key, Kind, WorkflowTask
-from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import NotFound
 from perdure.runtime.executor import Executor
@@ -23,6 +22,7 @@ from perdure.runtime.resets import Resets
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
 from perdure.runtime.skipping import SkippedTime
+from perdure.runtime.sticky import StickyQueues
 from perdure.runtime.timekeeper import Timekeeper, WallTime
 from perdure.runtime.workers import Workers
 from perdure.storage.base import Storage
@@ -57,6 +57,7 @@ class Runtime:
             ttl_s=self.config.worker_registry_entry_ttl_s,
             max_entries=self.config.worker_registry_max_entries,
         )
+        self.sticky = StickyQueues(executor, self.matching)
         self.reclaimer = Reclaimer(executor)
         self.skipped: SkippedTime | None = None
         """The clocks of the namespaces, if time skips."""
@@ -98,9 +99,11 @@ class Runtime:
         self.time.start()
         self.retention.start()
         self.reclaimer.start()
+        self.sticky.start()
 
     async def stop(self) -> None:
         """Write what is open and close storage. Polls were answered before."""
+        await self.sticky.stop()
         await self.retention.stop()
         await self.time.stop()
         await self.reclaimer.stop()
@@ -115,10 +118,8 @@ class Runtime:
         self.time.published(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
-        normal = ""
-        if kind == Kind.WORKFLOW_TASK and item.sticky:
-            normal = workflow_queue(run.core.namespace_id, run.core.task_queue)
-        self.matching.add(str(item.queue), item.order, run.run_key, kind, key, normal=normal)
+        if not (kind == Kind.WORKFLOW_TASK and item.sticky and self.sticky.leave(run, item)):
+            self.matching.add(str(item.queue), item.order, run.run_key, kind, key)
 
     async def _act(self, run_key: int, kind: int, keys: Sequence[Key]) -> None:
         """The time of pending items of a run has come."""

@@ -30,6 +30,7 @@ from perdure.engine.apply import (
     start_workflow_task,
 )
 from perdure.engine.execution import Core, Kind, WorkflowTask
+from perdure.engine.queues import workflow_queue
 from perdure.engine.times import NS, set_duration, set_time
 from perdure.engine.transition import Transition
 from perdure.errors import NotFound
@@ -273,14 +274,37 @@ def time_out(t: Transition) -> bool:
     task = t.workflow_task
     if task is None or task.due_ns is None or task.due_ns > t.now_ns:
         return False
-    if not task.started_ns:
-        _time_out_waiting(t, task)
-    elif task.attempt > 1:
+    if task.started_ns:
+        time_out_started(t)
+        return True
+    _time_out_waiting(t, task)
+    _report_problems(t)
+    schedule(t)
+    return True
+
+
+def time_out_started(t: Transition) -> None:
+    """The worker does not answer: the task is to be had by another one."""
+    task = t.workflow_task
+    assert task is not None and task.started_ns
+    if task.attempt > 1:
         fail_workflow_task(t, increment=True)
     else:
         _record_timed_out(t, task, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE)
     _report_problems(t)
     schedule(t)
+
+
+def leave_sticky_queue(t: Transition) -> bool:
+    """Let the workers of the normal queue have the task; the run stays sticky until one takes it.
+
+    False if it does not wait in a sticky queue.
+    """
+    core, task = t.core, t.workflow_task
+    normal = workflow_queue(core.namespace_id, core.task_queue)
+    if task is None or not task.sticky or task.queue in (None, normal):
+        return False
+    t.items(Kind.WORKFLOW_TASK).edit("").queue = normal
     return True
 
 

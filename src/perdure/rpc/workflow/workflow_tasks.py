@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from temporalio.api.common.v1 import WorkerVersionStamp
@@ -27,7 +28,7 @@ from perdure.engine.execution import Core, WorkflowTask
 from perdure.engine.machines.workflow_task import NOT_FOUND, materialise
 from perdure.engine.queues import workflow_queue
 from perdure.engine.times import set_time
-from perdure.errors import NotFound, PerdureError
+from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
@@ -100,10 +101,24 @@ class WorkflowTasks:
             return Taken.STALE
         core, started = run.core, run.execution.pending_workflow_task
         assert started is not None
-        if not executor.is_durable(run):
-            await executor.settled(run)
-        call.reply(await self.response(run, core, started, sticky=sticky))
-        return Taken.SERVED
+        try:
+            if not executor.is_durable(run):
+                await executor.settled(run)
+            if call.reply(await self.response(run, core, started, sticky=sticky)):
+                return Taken.SERVED
+        except BaseException:
+            await self._release(run.run_key, started)
+            raise
+        await self._release(run.run_key, started)
+        return Taken.STALE
+
+    async def _release(self, run_key: int, task: WorkflowTask) -> None:
+        """The task was started for a worker that does not get it: another one may have it at once."""
+        run = await self._executor.by_key(run_key)
+        if run is None:
+            return
+        with contextlib.suppress(NotFound, Unavailable):
+            self._executor.apply(run, inputs.ReleaseWorkflowTask(task.scheduled_event_id, task.started_ns))
 
     async def response(self, run: Run, core: Core, task: WorkflowTask, *, sticky: bool) -> bytes:
         """A started task as its worker gets it; `sticky` workers need only what is new to them.
