@@ -20,12 +20,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from temporalio.api.history.v1 import History, HistoryEvent
+
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
 from perdure.engine import entity
-from perdure.engine.decide import begin, decide
+from perdure.engine.decide import begin, begin_by_reset, decide
 from perdure.engine.entity import EntityCore
-from perdure.engine.inputs import Input
+from perdure.engine.inputs import GiveWayToReset, Input
+from perdure.engine.machines.reset import Plan
 from perdure.engine.machines.workflow import StartOptions
 from perdure.engine.transition import Decision, Environment, State
 from perdure.errors import NotFound, PerdureError, Unavailable
@@ -38,6 +41,7 @@ from perdure.storage.base import Batch, CommitFailed, RunChange, Storage, Stored
 log = logging.getLogger(__name__)
 
 Publish = Callable[[Run, Decision], None]
+Again = Callable[[HistoryEvent], bool]
 
 WORKFLOW_NOT_FOUND = "workflow not found for ID: {}"
 RUN_NOT_FOUND = 'workflow execution not found for workflow ID "{}" and run ID "{}"'
@@ -152,6 +156,11 @@ class Executor:
             if self._current.get(name, now) == key:
                 return run
 
+    def may_be_current(self, run: Run) -> bool:
+        """Whether memory knows of no newer run of the workflow id."""
+        key = (run.core.namespace_id, run.core.workflow_id)
+        return not run.deleted and self._current.get(key, run.run_key) == run.run_key
+
     async def find(self, namespace_id: str, workflow_id: str, run_id: str = "") -> Run:
         """A run by its ids; without a run id the current one. Raises `NotFound`."""
         if not run_id:
@@ -248,10 +257,7 @@ class Executor:
 
         The decision is not durable yet: `await settled(run)` before you answer for it.
         """
-        if run.deleted:
-            raise NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
-        if run.lost or self._runs.get(run.run_key) is not run:
-            raise Unavailable(LOST)
+        self._require_known(run)
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))
         self._commit(t, decision)
@@ -283,6 +289,36 @@ class Executor:
             self.apply(run, input)
         self._commit(t, decision)
         return self._runs[decision.execution.run_key]
+
+    def reset(self, prefix: State, plan: Plan, base: Run, current: Run | None, *, again: Again | None) -> Run:
+        """Begin a run with a part of the history of `base`; it becomes the current one. All or nothing.
+
+        `current` is ended if it is open. What is buffered there is applied again if `again` says so of it."""
+        namespace = self.namespaces.living(base.core.namespace_id)
+        env = self._environment(namespace)
+        decided = []
+        for run in [base] if current is None or current is base else [base, current]:
+            self._require_known(run)
+            give_way = GiveWayToReset(
+                plan.reason, terminate=run is current, new_run_id=plan.run_id if run is base else ""
+            )
+            t, decision = decide(run.execution, give_way, env)
+            decided.append((t, decision))
+            if run is current and again is not None:
+                events = History.FromString(b"".join(data for _, data in decision.history)).events
+                plan.events += [event for event in events if again(event)]
+        t, decision = begin_by_reset(self._new_run_key(), env, prefix, plan)
+        for earlier in decided:
+            self._commit(*earlier)
+        self._commit(t, decision)
+        return self._runs[decision.execution.run_key]
+
+    def _require_known(self, run: Run) -> None:
+        """Raises if the object is no longer the run."""
+        if run.deleted:
+            raise NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
+        if run.lost or self._runs.get(run.run_key) is not run:
+            raise Unavailable(LOST)
 
     def create(self, core: EntityCore, input: Input) -> Run:
         """Begin an entity that becomes the current one of its id. `input` is the first that acts on it.
