@@ -33,6 +33,7 @@ from perdure.engine.machines.workflow import StartOptions
 from perdure.engine.transition import Decision, Environment, State
 from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.runtime import rows
+from perdure.runtime.group import Group
 from perdure.runtime.namespaces import Namespace, Namespaces
 from perdure.runtime.run import Run
 from perdure.runtime.warnings import warn_if_large
@@ -50,28 +51,6 @@ LOST = "The change could not be stored; please retry."
 
 MAX_FORGOTTEN_AT_ONCE = 16
 """Runs that memory may give up for each one that it takes in."""
-
-
-class _Group:
-    """One batch, the runs it touches and who waits for it."""
-
-    __slots__ = ("batch", "by_id", "number", "published", "runs", "undo", "waiters")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.batch = Batch()
-        self.runs: set[Run] = set()
-        self.by_id: dict[tuple[str, str, str], Run] = {}
-        self.published: list[tuple[Run, Decision]] = []
-        self.undo: list[Callable[[], None]] = []
-        self.waiters: list[asyncio.Future[None]] = []
-
-    def touch(self, run: Run) -> None:
-        """The batch has a change of this run."""
-        core = run.core
-        self.runs.add(run)
-        self.by_id[core.space, core.workflow_id, core.run_id] = run
-        run.group = self.number
 
 
 class Executor:
@@ -107,8 +86,8 @@ class Executor:
         """Of each run that is being read, the reads that its last forgetting has not made stale."""
         self._last_run_key = first_run_key - 1
         self._last_now_ns = 0
-        self._open = _Group(1)
-        self._flying: dict[int, _Group] = {}
+        self._open = Group(1)
+        self._flying: dict[int, Group] = {}
         self._durable = 0
         self._flush_asked = False
 
@@ -413,18 +392,18 @@ class Executor:
         group = self._open
         if self._flying or not (group.batch or group.waiters):
             return
-        self._open = _Group(group.number + 1)
+        self._open = Group(group.number + 1)
         self._flying[group.number] = group
         self.storage.submit(group.batch, lambda error: self._done(group, error))
 
-    def _done(self, group: _Group, error: BaseException | None) -> None:
+    def _done(self, group: Group, error: BaseException | None) -> None:
         """On the writer's thread."""
         try:
             self._loop.call_soon_threadsafe(self._landed, group, error)
         except RuntimeError:
             log.debug("a batch landed after the event loop had closed")
 
-    def _landed(self, group: _Group, error: BaseException | None) -> None:
+    def _landed(self, group: Group, error: BaseException | None) -> None:
         self._flying.pop(group.number, None)
         if error is not None:
             self._failed(group, error)
@@ -442,10 +421,10 @@ class Executor:
                 waiter.set_result(None)
         self._flush()
 
-    def _failed(self, group: _Group, error: BaseException) -> None:
+    def _failed(self, group: Group, error: BaseException) -> None:
         """Give up all that is not durable, in one go."""
         log.error("a commit failed; %d runs go back to their last durable state: %s", len(group.runs), error)
-        open_group, self._open = self._open, _Group(self._open.number + 1)
+        open_group, self._open = self._open, Group(self._open.number + 1)
         told = Unavailable(f"The change could not be stored, nothing of it was kept; please retry: {error}")
         for undo in reversed(group.undo + open_group.undo):
             undo()

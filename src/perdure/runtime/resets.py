@@ -144,12 +144,13 @@ class Resets:
 
     def by_build_id(self, run: Run, build_id: str, *, current_run_only: bool = False) -> Point:
         """Behind the first workflow task that a build completed, maybe in an earlier run of the chain."""
+        now_ns = self._executor.now_ns(run.core.namespace_id)
         for point in ResetPoints.FromString(run.core.reset_points).points:
             if point.build_id != build_id:
                 continue
             if not point.resettable:
                 raise InvalidArgument(f"Reset point for {build_id} is not resettable")
-            if point.HasField("expire_time") and get_time(point.expire_time) < self._executor.now_ns():
+            if point.HasField("expire_time") and get_time(point.expire_time) < now_ns:
                 raise InvalidArgument(f"Reset point for {build_id} is expired")
             if current_run_only and point.run_id != run.core.run_id:
                 raise InvalidArgument(f"Reset point for {build_id} points to previous run and CurrentRunOnly is set")
