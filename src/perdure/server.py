@@ -18,6 +18,7 @@ from perdure.rpc.services import SERVICES
 from perdure.rpc.transport import Handler, Transport
 from perdure.rpc.workflow.activity_operations import ActivityOperations
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
+from perdure.rpc.workflow.batch import BatchHandlers
 from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
 from perdure.rpc.workflow.empty import Empty
@@ -214,6 +215,7 @@ class Server:
             self._histories,
             Descriptions(runtime),
             ScheduleHandlers(runtime),
+            BatchHandlers(runtime),
             Deletions(runtime),
             ResetRequests(runtime),
             TaskQueues(runtime),
