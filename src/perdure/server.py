@@ -28,6 +28,7 @@ from perdure.rpc.workflow.nexus_tasks import NexusTasks
 from perdure.rpc.workflow.operator import OperatorHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
+from perdure.rpc.workflow.reset import ResetRequests
 from perdure.rpc.workflow.schedules import ScheduleHandlers
 from perdure.rpc.workflow.system import System
 from perdure.rpc.workflow.task_queues import TaskQueues
@@ -221,6 +222,7 @@ class Server:
             Descriptions(runtime),
             ScheduleHandlers(runtime),
             Deletions(runtime),
+            ResetRequests(runtime),
             TaskQueues(runtime),
             WorkerHandlers(runtime),
         ]

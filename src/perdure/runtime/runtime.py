@@ -19,6 +19,7 @@ from perdure.runtime.matching import Matching
 from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.queue_configs import QueueConfigs
 from perdure.runtime.reclaim import Reclaimer
+from perdure.runtime.resets import Resets
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
 from perdure.runtime.schedules import KINDS as SCHEDULE_KINDS
@@ -51,6 +52,7 @@ class Runtime:
         self._actors |= dict.fromkeys(SCHEDULE_KINDS, self.schedules.act)
         self.matching = Matching(executor.storage, executor.clock, self.config)
         self.queue_configs = QueueConfigs(executor, self.matching)
+        self.resets = Resets(executor)
         self.workers = Workers(
             executor.clock,
             ttl_s=self.config.worker_registry_entry_ttl_s,

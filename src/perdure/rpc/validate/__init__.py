@@ -30,6 +30,7 @@ from perdure.rpc.validate.executions import describe as describe
 from perdure.rpc.validate.executions import history as history
 from perdure.rpc.validate.executions import history_reverse as history_reverse
 from perdure.rpc.validate.executions import query as query
+from perdure.rpc.validate.executions import reset as reset
 from perdure.rpc.validate.executions import signal as signal
 from perdure.rpc.validate.executions import terminate as terminate
 from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
