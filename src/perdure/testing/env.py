@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 STALL_S = 10.0
 """Seconds of real time without anything happening after which a test that waits is told why."""
+BUILD_ID = "test"
+"""Of workers; what the SDK makes up costs half a second, since it reads all modules."""
 RETENTION_S = 100 * 366 * 24 * 3600
 """A century: no history under test is deleted while its clock jumps."""
 _numbers = itertools.count(1)
@@ -83,6 +85,7 @@ class Env:
         self.address = host.server.address
         """`host:port`, for clients of other kinds."""
         self._id = host.run(self._open(Mode(time), skips, search_attributes))
+        self.stall_s = stall_s
         self._watch = Watch(host, self._id, stall_s)
         host.soon(host.server.observe, self._watch.published)
         self._options = dict(client_options or {})
@@ -126,6 +129,8 @@ class Env:
         `temporalio.worker.Worker`; sync activities get threads without being asked for."""
         queue = task_queue or f"queue-{len(self._workers) + 1}"
         mine = _Worker(workflows, queue, {key: options[key] for key in REPLAYER_OPTIONS if key in options})
+        if not {"build_id", "deployment_config", "use_worker_versioning"} & options.keys():
+            options["build_id"] = BUILD_ID
         if self._evict:
             options["max_cached_workflows"] = 0
         if self._duplicate:
@@ -333,7 +338,8 @@ class Env:
             for run in mine:
                 del waiting[run.run_id]
             if mine:
-                options = {"data_converter": self._plain_client.data_converter, **worker.options}
+                converter = self._plain_client.data_converter
+                options = {"data_converter": converter, "build_id": BUILD_ID, **worker.options}
                 named = {f"{run.workflow_type} {run.workflow_id} (run {run.run_id})": run.raw for run in mine}
                 texts += await replay(worker.workflows, named, options)
         return texts

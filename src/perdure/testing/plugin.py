@@ -56,10 +56,10 @@ def perdure(
     """An `Env`: a namespace of its own on the server of this process."""
     from perdure.testing.env import Env
 
-    options: dict[str, Any] = {
-        "time": request.config.getini("perdure_time"),
-        "stall_s": float(request.config.getini("perdure_stall_s")),
-    }
+    stall_s = float(request.config.getini("perdure_stall_s"))
+    if timeout_s := _timeout_s(request.node):
+        stall_s = min(stall_s, timeout_s / 2)
+    options: dict[str, Any] = {"time": request.config.getini("perdure_time"), "stall_s": stall_s}
     for marker in reversed(list(request.node.iter_markers("perdure"))):
         options.update(marker.kwargs)
     param = getattr(request, "param", None)
@@ -83,6 +83,16 @@ def pytest_runtest_makereport(
         item.stash[_FAILED] = True
         report.sections += _sections(env)
     return report
+
+
+def _timeout_s(item: pytest.Item) -> float:
+    """The test's limit, if pytest-timeout knows one: a stall has to be told before that."""
+    config = item.config
+    if not config.pluginmanager.has_plugin("timeout"):
+        return 0.0
+    marker = item.get_closest_marker("timeout")
+    told = (marker.args[0] if marker.args else marker.kwargs.get("timeout")) if marker is not None else None
+    return float(told or config.getoption("timeout", None) or config.getini("timeout") or 0)
 
 
 def _sections(env: Env) -> list[tuple[str, str]]:

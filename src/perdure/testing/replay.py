@@ -17,7 +17,6 @@ REPLAYER_OPTIONS = (
     "unsandboxed_workflow_runner",
     "interceptors",
     "plugins",
-    "build_id",
     "workflow_failure_exception_types",
     "debug_mode",
     "disable_safe_workflow_eviction",
@@ -57,7 +56,7 @@ def assert_replays(
 
     def work() -> None:
         try:
-            failures.extend(asyncio.run(replay(types, histories, replayer_options)))
+            failures.extend(asyncio.run(replay(types, histories, {"build_id": "test", **replayer_options})))
         except BaseException as error:
             errors.append(error)
 
