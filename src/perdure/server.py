@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from perdure.rpc.http.server import HttpServer
+    from perdure.runtime.executor import Publish
     from perdure.runtime.skipping import SkippedTime
 
 CLUSTER_ID_KEY = "cluster-id"
@@ -144,6 +145,16 @@ class Server:
         """The id of a namespace. Raises `NamespaceNotFound`; only while the server runs."""
         assert self._runtime is not None, "the server does not run"
         return self._runtime.namespaces.get(name).id
+
+    def observe(self, observer: Publish) -> None:
+        """Call it, on the server's loop, for each decision about a run once that is durable."""
+        assert self._runtime is not None, "the server does not run"
+        self._runtime.observers.append(observer)
+
+    def unobserve(self, observer: Publish) -> None:
+        """No longer call it."""
+        if self._runtime is not None:
+            self._runtime.observers.remove(observer)
 
     async def start(self) -> None:
         """Open the file, listen, and go on with what is due."""
