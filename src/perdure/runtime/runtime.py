@@ -75,6 +75,8 @@ class Runtime:
         self.retention = Retention(executor, namespaces)
         self.published: Publish = lambda run, decision: None
         """Called for each decision, once it is durable, after its tasks and deadlines were taken note of."""
+        self.observers: list[Publish] = []
+        """Called for each decision, once it is durable, after everything else; for tests that watch."""
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
@@ -127,6 +129,8 @@ class Runtime:
         self.time.published(run, decision)
         if decision.updates:
             self.published(run, decision)
+        for observer in self.observers:
+            observer(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
         if not (kind == Kind.WORKFLOW_TASK and item.sticky and self.sticky.leave(run, item)):

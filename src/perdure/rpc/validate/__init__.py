@@ -40,6 +40,9 @@ from perdure.rpc.validate.executions import query as query
 from perdure.rpc.validate.executions import reset as reset
 from perdure.rpc.validate.executions import signal as signal
 from perdure.rpc.validate.executions import terminate as terminate
+from perdure.rpc.validate.multi_operation import ABORTED as ABORTED
+from perdure.rpc.validate.multi_operation import FAILED as FAILED
+from perdure.rpc.validate.multi_operation import multi_operation as multi_operation
 from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
 from perdure.rpc.validate.namespaces import describe_namespace as describe_namespace
 from perdure.rpc.validate.namespaces import register_namespace as register_namespace

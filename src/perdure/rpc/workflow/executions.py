@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio.api.common.v1 import Link
 from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus, WorkflowIdConflictPolicy
+from temporalio.api.update.v1 import Request
 from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
     RequestCancelWorkflowExecutionResponse,
@@ -62,17 +63,14 @@ class Executions:
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await executor.settled(current)
             return await self._repeated(namespace, current, request)
-        outcome = self._resolve(namespace, current, request)
+        outcome = self.resolve(namespace, current, request)
         if outcome is Start.USE_CURRENT:
             assert current is not None
             return await self._use_current(namespace, current, request)
-        run = self._begin(namespace, request, current, outcome, eager=self._is_eager(request))
+        run = self.begin(namespace, request, current, outcome, eager=self._is_eager(request))
         core, task = run.core, run.execution.pending_workflow_task
         await executor.settled(run)
-        response = StartWorkflowExecutionResponse(
-            run_id=core.run_id, started=True, status=RUNNING, first_execution_run_id=core.first_run_id
-        )
-        response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+        response = begun(namespace.name, core)
         if self._is_eager(request) and task is not None and task.request_id == request.request_id:
             data = await self._workflow_tasks.response(run, core, task, sticky=False)
             response.eager_workflow_task.MergeFromString(data)
@@ -82,7 +80,8 @@ class Executions:
         delayed = request.cron_schedule or get_duration(request.workflow_start_delay)
         return request.request_eager_execution and self._runtime.config.enable_eager_workflow_start and not delayed
 
-    def _resolve(self, namespace: Namespace, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
+    def resolve(self, namespace: Namespace, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
+        """What a start means, `current` being the newest run of its workflow id. Raises what it is refused with."""
         return resolve(
             current.core if current is not None else None,
             request.workflow_id_reuse_policy,
@@ -91,7 +90,7 @@ class Executions:
             self._runtime.config,
         )
 
-    def _begin(
+    def begin(
         self,
         namespace: Namespace,
         request: StartWorkflowExecutionRequest,
@@ -100,7 +99,9 @@ class Executions:
         *,
         eager: bool = False,
         signal: Signal | None = None,
+        update: Request | None = None,
     ) -> Run:
+        """Begin a run, as `outcome` of `resolve` says. It is not durable yet."""
         executor = self._executor
         now_ns = executor.now_ns(namespace.id)
         backoff_ns = get_duration(request.workflow_start_delay)
@@ -111,6 +112,7 @@ class Executions:
             first_task_backoff_ns=backoff_ns,
             eager=eager,
             signal=signal,
+            update=update,
         )
         if request.HasField("continued_failure"):
             options.continued_failure = request.continued_failure
@@ -136,7 +138,7 @@ class Executions:
             first_execution_run_id=core.first_run_id,
         )
         if started:
-            response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+            response.link.CopyFrom(started_link(namespace.name, core))
         else:
             response.link.CopyFrom(_request_link(namespace, core, request_id, request.event_type))
         task = run.execution.pending_workflow_task
@@ -153,7 +155,7 @@ class Executions:
         response = StartWorkflowExecutionResponse(
             run_id=core.run_id, started=False, status=RUNNING, first_execution_run_id=core.first_run_id
         )
-        response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+        response.link.CopyFrom(started_link(namespace.name, core))
         if request.HasField("on_conflict_options"):
             await self._executor.perform(run, inputs.AttachRequest(request))
             if request.on_conflict_options.attach_request_id:
@@ -194,8 +196,8 @@ class Executions:
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await self._executor.settled(current)
             return self._signaled(namespace, current, request.request_id, started=False)
-        outcome = self._resolve(namespace, current, start)
-        run = self._begin(namespace, start, current, outcome, signal=signal)
+        outcome = self.resolve(namespace, current, start)
+        run = self.begin(namespace, start, current, outcome, signal=signal)
         await self._executor.settled(run)
         return self._signaled(namespace, run, request.request_id, started=True)
 
@@ -270,11 +272,21 @@ def _start_request(request: SignalWithStartWorkflowExecutionRequest) -> StartWor
     return start
 
 
-def _link(namespace: Namespace, core: Core, *, event_id: int, event_type: EventType.ValueType) -> Link:
+def begun(namespace: str, core: Core) -> StartWorkflowExecutionResponse:
+    """The answer to a start that began a run."""
+    response = StartWorkflowExecutionResponse(
+        run_id=core.run_id, started=True, status=RUNNING, first_execution_run_id=core.first_run_id
+    )
+    response.link.CopyFrom(started_link(namespace, core))
+    return response
+
+
+def started_link(namespace: str, core: Core) -> Link:
+    """A link to the first event of a run."""
     link = Link()
     event = link.workflow_event
-    event.namespace, event.workflow_id, event.run_id = namespace.name, core.workflow_id, core.run_id
-    event.event_ref.event_id, event.event_ref.event_type = event_id, event_type
+    event.namespace, event.workflow_id, event.run_id = namespace, core.workflow_id, core.run_id
+    event.event_ref.event_id, event.event_ref.event_type = 1, STARTED
     return link
 
 
