@@ -9,7 +9,7 @@ from tests.conformance.driver import Driver
 from tests.runtime.conversation import conversation, types
 
 FAST = {"worker.batcherRPS": 1_000_000}
-COMPLETED = 2
+FAILED = 3
 
 
 async def run_job(d: Driver, job_id: str = "job", **fields: Any) -> Any:
@@ -64,3 +64,20 @@ async def test_batches_can_be_switched_off() -> None:
             "PERMISSION_DENIED",
             "Batch operation feature are disabled on this namespace.",
         )
+
+
+async def test_a_job_that_is_stopped_keeps_its_counts() -> None:
+    async with conversation(dynamic_config={"worker.batcherRPS": 1}) as d:
+        targets = [{"workflow_id": f"w{number}"} for number in range(100)]
+        await d.call(
+            "StartBatchOperation", job_id="job", reason="b", executions=targets, signal_operation={"signal": "s"}
+        )
+
+        async def began() -> bool:
+            return (await d.quietly("DescribeBatchOperation", job_id="job")).complete_operation_count > 0
+
+        await d.until(began)
+        await d.call("StopBatchOperation", job_id="job", reason="enough")
+        told = await d.quietly("DescribeBatchOperation", job_id="job")
+        assert (told.state, told.total_operation_count) == (FAILED, 100)
+        assert 0 < told.complete_operation_count < 100

@@ -173,11 +173,10 @@ class BatchHandlers:
         set_time(response.start_time, core.start_ns)
         if core.close_ns:
             set_time(response.close_time, core.close_ns)
-        if response.state != BatchOperationState.BATCH_OPERATION_STATE_FAILED:
-            done = response.state == BatchOperationState.BATCH_OPERATION_STATE_COMPLETED
-            response.total_operation_count = core.succeeded + core.failed if done else core.total
-            response.complete_operation_count = core.succeeded
-            response.failure_operation_count = core.failed
+        done = response.state == BatchOperationState.BATCH_OPERATION_STATE_COMPLETED
+        response.total_operation_count = core.succeeded + core.failed if done else core.total
+        response.complete_operation_count = core.succeeded
+        response.failure_operation_count = core.failed
         await self._executor.settled(run)
         return response
 
