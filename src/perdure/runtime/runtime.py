@@ -12,6 +12,8 @@ from perdure.engine import inputs
 from perdure.engine.execution import Key, Kind, WorkflowTask
 from perdure.engine.transition import Decision
 from perdure.errors import NotFound
+from perdure.runtime.batch import KINDS as BATCH_KINDS
+from perdure.runtime.batch import Batches
 from perdure.runtime.executor import Executor, Publish
 from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
@@ -53,6 +55,8 @@ class Runtime:
         self.matching = Matching(executor.storage, executor.clock, self.config)
         self.queue_configs = QueueConfigs(executor, self.matching)
         self.resets = Resets(executor)
+        self.batches = Batches(executor, self.resets)
+        self._actors |= dict.fromkeys(BATCH_KINDS, self.batches.act)
         self.workers = Workers(
             executor.clock,
             ttl_s=self.config.worker_registry_entry_ttl_s,
