@@ -28,6 +28,8 @@ from perdure.rpc.workflow.nexus_tasks import NexusTasks
 from perdure.rpc.workflow.operator import OperatorHandlers
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
+from perdure.rpc.workflow.reset import ResetRequests
+from perdure.rpc.workflow.schedules import ScheduleHandlers
 from perdure.rpc.workflow.system import System
 from perdure.rpc.workflow.task_queues import TaskQueues
 from perdure.rpc.workflow.updates import UpdateHandlers
@@ -207,7 +209,9 @@ class Server:
             Executions(runtime, workflow_tasks),
             self._histories,
             Descriptions(runtime),
+            ScheduleHandlers(runtime),
             Deletions(runtime),
+            ResetRequests(runtime),
             TaskQueues(runtime),
             WorkerHandlers(runtime),
         ]

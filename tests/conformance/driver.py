@@ -211,6 +211,20 @@ class Driver:
         fields = {"workflow_execution": execution or self.workflow_id, "identity": "client", **fields}
         return await self.call("TerminateWorkflowExecution", **fields)
 
+    async def reset(self, event_id: int = 4, run_id: str = "", **fields: Any) -> Any:
+        """Resets the driver's workflow, by default to its first task."""
+        fields = {
+            "workflow_execution": (self.workflow_id, run_id),
+            "workflow_task_finish_event_id": event_id,
+            "reason": "because",
+            "request_id": f"reset-{next(self._numbers)}",
+            **fields,
+        }
+        reply = await self.call("ResetWorkflowExecution", **fields)
+        if reply:
+            self.touch(self.workflow_id, reply.run_id)
+        return reply
+
     async def describe(self, execution: Any = None, **fields: Any) -> Any:
         return await self.call("DescribeWorkflowExecution", execution=execution or self.workflow_id, **fields)
 

@@ -4,7 +4,8 @@ What differs from run to run is replaced, and nothing else:
 
 - names of the run lose the run's token: `wf-3f0c1b2a9d4e` is `wf`;
 - UUIDs become labels by the field that showed them first, so that equal ids keep equal labels: `run-1`, `namespace-1`;
-- timestamps are `set` (the order of events is their order), except an expiration, which is told from the start;
+- timestamps are `set` (the order of events is their order), except an expiration, which is told from the start, and
+  the times that a schedule matches, which are kept; in a text one of today is `TODAY`;
 - durations are kept; one that a clock had a hand in (not whole milliseconds) is rounded up to seconds: `~1s`;
 - task tokens and page tokens are `token`; sizes of histories are `set`;
 - pending items of a description are sorted by their ids: the reference keeps them in a map;
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
@@ -62,6 +64,8 @@ SHOWN_ITEMS = 20
 SHOWN_EVENTS = 250
 SHOWN_CHARACTERS = 2000
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+MATCHING_TIMES = "temporal.api.workflowservice.v1.ListScheduleMatchingTimesResponse.start_time"
+SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 EVENT_VERSION = "temporal.api.history.v1.HistoryEvent.version"
 
 
@@ -78,6 +82,7 @@ class Normaliser:
         """`text` without the run's token and with labels for the UUIDs in it."""
         text = text.replace(f"-{self._token}", "").replace(self._token, "token")
         text = re.sub(r"-deleted-[0-9a-f]{5}\b", "-deleted-N", text)
+        text = SECOND.sub(_today, text)
         text = UUID.sub(lambda match: self._label(match.group(), kind), text)
         return text if len(text) <= SHOWN_CHARACTERS else f"{text[:80]}... ({len(text)} characters)"
 
@@ -129,6 +134,8 @@ class Normaliser:
             return "token"
         if field.name == "custom_search_attribute_aliases":
             return sorted(value.values())
+        if field.full_name == MATCHING_TIMES:
+            return [each.ToJsonString() for each in value]
         if field.name == "workflow_execution_expiration_time":
             return self._expiration(value)
         if field.message_type and field.message_type.GetOptions().map_entry:
@@ -180,6 +187,11 @@ class Normaliser:
         except UnicodeDecodeError:
             data = base64.b64encode(message.data).decode()
         return {**metadata, "data": data}
+
+
+def _today(match: re.Match[str]) -> str:
+    age = datetime.now(UTC) - datetime.fromisoformat(match.group())
+    return "TODAY" if abs(age) < timedelta(days=1) else match.group()
 
 
 def _cut(value: Any) -> Any:

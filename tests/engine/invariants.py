@@ -206,9 +206,11 @@ def _check_wakes(execution: Execution, events: list[HistoryEvent]) -> None:
     """No wake-up is lost: what the workflow has not seen comes with a task, or with the end of the first backoff."""
     if not execution.running or execution.pending_workflow_task is not None:
         return
+    if execution.core.status == PAUSED:
+        return
     waiting = [key for key, update in execution.pending[Kind.UPDATE].items() if update.state < UpdateState.ACCEPTED]
     assert not waiting, f"no task for updates {waiting}"
-    if "first-task" in execution.pending[Kind.LIFETIME] or execution.core.status == PAUSED:
+    if "first-task" in execution.pending[Kind.LIFETIME]:
         return
     seen = execution.core.previous_started_event_id
     unseen = [event for event in events if event.event_id > seen and event.event_type in _WAKING]

@@ -46,6 +46,9 @@ from perdure.engine.times import get_duration, get_time
 if TYPE_CHECKING:
     from perdure.engine.transition import State
 
+RESETTER = "history-resetter"
+"""Who ends the current run when another one is made by a reset. Its parent is told of that other one's end."""
+
 S = WorkflowExecutionStatus
 Cause = WorkflowTaskFailedCause
 
@@ -132,11 +135,22 @@ def _closed(status: int) -> Callable[[State, HistoryEvent, Any], None]:
                 item = items.edit(key)
                 item.due_ns = item.queue = None
         _leave_children(state)
-        if core.parent_workflow_id and not core.new_run_id:
+        _leave_schedule(state, event)
+        if core.parent_workflow_id and not core.new_run_id and getattr(a, "identity", "") != RESETTER:
             report = FollowUp(close_event=event.SerializeToString(deterministic=True), due_ns=core.close_ns)
             state.items(Kind.FOLLOW_UP).put("report", report)
 
     return close
+
+
+def _leave_schedule(state: State, event: HistoryEvent) -> None:
+    """The schedule that started the chain of runs is told how its last run ends."""
+    items = state.items(Kind.SCHEDULED)
+    if "" in items and state.core.new_run_id:
+        items.remove("")
+    elif "" in items:
+        item = items.edit("")
+        item.close_event, item.due_ns = event.SerializeToString(deterministic=True), state.core.close_ns
 
 
 _STAND_STILL_AT_CLOSE = (Kind.WORKFLOW_TASK, Kind.ACTIVITY)
@@ -269,7 +283,7 @@ def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
         build_id=build_id,
         run_id=state.core.run_id,
         first_workflow_task_completed_id=event.event_id,
-        resettable=not (len(state.items(Kind.CHILD)) or len(state.items(Kind.EXTERNAL_CANCEL))),
+        resettable=not any(len(state.items(kind)) for kind in _IN_THE_WAY_OF_RESET),
     )
     point.create_time.CopyFrom(event.event_time)
     del points.points[: -state.max_reset_points]
@@ -279,11 +293,39 @@ def _add_reset_point(state: State, event: HistoryEvent, a: Any) -> None:
         state.core.search_attributes = attributes.with_checksums(state.core.search_attributes, checksums)
 
 
+_IN_THE_WAY_OF_RESET = (Kind.CHILD, Kind.EXTERNAL_CANCEL, Kind.EXTERNAL_SIGNAL)
+"""What a reset point had better not find pending. (A reset to it is not refused for that.)"""
+
+
 def _task_failed(state: State, event: HistoryEvent, a: Any) -> None:
     fail_workflow_task(state, increment=True)
     after_failure(state, a.cause)
     state.core.last_task_failure_cause = a.cause
     state.core.last_task_timed_out = False
+    if a.cause == Cause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW and a.new_run_id == state.core.run_id:
+        _begin_by_reset(state, event)
+
+
+def _begin_by_reset(state: State, event: HistoryEvent) -> None:
+    """All before was another run's life. This one begins here: its timeouts, and those of its activities, too."""
+    core, now = state.core, get_time(event.event_time)
+    core.reset_event_id = event.event_id
+    core.original_start_ns, core.start_ns = core.start_ns, now
+    core.execution_ns = now + core.first_task_backoff_ns
+    lifetimes = state.items(Kind.LIFETIME)
+    if core.execution_timeout_ns:
+        core.execution_expiration_ns = now + core.execution_timeout_ns
+        lifetimes.put("execution-timeout", Lifetime(what="execution-timeout", due_ns=core.execution_expiration_ns))
+    if core.run_timeout_ns:
+        core.run_expiration_ns = now + core.run_timeout_ns
+        if core.execution_timeout_ns:
+            core.run_expiration_ns = min(core.run_expiration_ns, core.execution_expiration_ns)
+        lifetimes.put("run-timeout", Lifetime(what="run-timeout", due_ns=core.run_expiration_ns))
+    activities = state.items(Kind.ACTIVITY)
+    for key in list(activities):
+        activity = activities.edit(key)
+        activity.scheduled_ns = activity.first_scheduled_ns = activity.order = now
+        activity.due_ns = activity_due_ns(activity)
 
 
 def _task_timed_out(state: State, event: HistoryEvent, a: Any) -> None:

@@ -14,7 +14,18 @@ from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from perdure.engine import commands, entity, inputs, limits
 from perdure.engine.checks import cause_name
 from perdure.engine.execution import Deletion, Execution, Key, Kind
-from perdure.engine.machines import activity, child, close, external, pause, timer, update, workflow, workflow_task
+from perdure.engine.machines import (
+    activity,
+    child,
+    close,
+    external,
+    pause,
+    reset,
+    timer,
+    update,
+    workflow,
+    workflow_task,
+)
 from perdure.engine.transition import Decision, Environment, State, Transition
 from perdure.errors import InvalidArgument, NotFound
 
@@ -37,6 +48,12 @@ def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple
     update.settle(t)
     workflow_task.settle_speculative(t)
     return t, t.finish(reply)
+
+
+def begin_by_reset(run_key: int, env: Environment, prefix: State, plan: reset.Plan) -> tuple[Transition, Decision]:
+    """A run with the history `prefix` of another one. Raises `InvalidArgument` where no run can begin."""
+    t = reset.begin(run_key, env, prefix, plan)
+    return t, t.finish()
 
 
 def begin(run_key: int, env: Environment, request: Any, options: workflow.StartOptions) -> tuple[Transition, Decision]:
@@ -231,6 +248,10 @@ def _delete(t: Transition, i: inputs.DeleteWorkflow) -> None:
     t.items(Kind.DELETION).put("", Deletion(due_ns=t.now_ns))
 
 
+def _give_way(t: Transition, i: inputs.GiveWayToReset) -> None:
+    reset.give_way(t, reason=i.reason, terminate=i.terminate, new_run_id=i.new_run_id)
+
+
 def _reset_stickiness(t: Transition, i: inputs.ResetStickiness) -> None:
     workflow.require_running(t)
     workflow_task.reset_stickiness(t)
@@ -250,7 +271,7 @@ def _child_start_failed(t: Transition, i: inputs.ChildStartFailed) -> None:
 
 
 def _child_closed(t: Transition, i: inputs.ChildClosed) -> None:
-    child.closed(t, i.initiated_event_id, i.workflow_id, i.run_id, i.close_event)
+    child.closed(t, i.initiated_event_id, i.workflow_id, i.run_id, i.close_event, i.first_run_id)
 
 
 def _external_signaled(t: Transition, i: inputs.ExternalSignaled) -> None:
@@ -315,6 +336,7 @@ _HANDLERS: dict[type, Callable[[Transition, Any], Any]] = {
     inputs.CancelWorkflow: _cancel,
     inputs.TerminateWorkflow: _terminate,
     inputs.DeleteWorkflow: _delete,
+    inputs.GiveWayToReset: _give_way,
     inputs.ResetStickiness: _reset_stickiness,
     inputs.EnsureWorkflowTask: _ensure_task,
     inputs.ChildStarted: _child_started,

@@ -39,7 +39,6 @@ class Kind(IntEnum):
     SCHEDULE_TICK = 22
     SCHEDULE_START = 23
     SCHEDULE_STOP = 24
-    SCHEDULE_REQUEST = 25
 
 
 class Item(msgspec.Struct, array_like=True, kw_only=True):
@@ -344,6 +343,14 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     pause_info: list[str] = []
     """The values of TemporalPauseInfo: what of this run is paused."""
     versioning_override: bytes = b""
+    original_start_ns: int = 0
+    """When the history begins, where that is not when the run does: it was made by a reset."""
+    reset_event_id: int = 0
+    """The event with which a run that was made by a reset leaves the history that it took over."""
+    reset_request_id: str = ""
+    """The request that made this run by a reset."""
+    reset_run_id: str = ""
+    """The last run that was made from this one by a reset."""
 
     @property
     def kinds(self) -> Iterable[Kind]:

@@ -220,6 +220,17 @@ class AdmitUpdate(Input):
 
 
 @dataclass(slots=True)
+class GiveWayToReset(Input):
+    """Another run is made by a reset: this one is ended if it is the current one and open.
+
+    `new_run_id`: of the new run, if it is made from this one."""
+
+    reason: str
+    terminate: bool
+    new_run_id: str = ""
+
+
+@dataclass(slots=True)
 class ResetStickiness(Input):
     pass
 
@@ -249,6 +260,8 @@ class ChildClosed(Input):
     workflow_id: str
     run_id: str
     close_event: HistoryEvent
+    first_run_id: str = ""
+    """The run that the child began with; unknown if empty."""
 
 
 @dataclass(slots=True)

@@ -31,14 +31,24 @@ class Identity:
 
 def rebuild(identity: Identity, events: Iterable[HistoryEvent], config: Dynamic) -> Execution:
     """The run that had these events. Buffered ones, whose id is 0, come last, in the order of their arrival."""
-    core = Core(namespace_id=identity.namespace_id, workflow_id=identity.workflow_id, run_id=identity.run_id)
-    state = State(Execution(identity.run_key, core), config.history_max_auto_reset_points)
+    state = beginning(identity, config)
     for event in events:
-        apply(state, event)
-        if event.event_id:
-            state.core.next_event_id = event.event_id + 1
+        replay(state, event)
     state.fold()
     return state.execution
+
+
+def beginning(identity: Identity, config: Dynamic) -> State:
+    """A run of which nothing has happened, for `replay`."""
+    core = Core(namespace_id=identity.namespace_id, workflow_id=identity.workflow_id, run_id=identity.run_id)
+    return State(Execution(identity.run_key, core), config.history_max_auto_reset_points)
+
+
+def replay(state: State, event: HistoryEvent) -> None:
+    """Let the next event of a history act."""
+    apply(state, event)
+    if event.event_id:
+        state.core.next_event_id = event.event_id + 1
 
 
 _STICKY = "a completed task's answer makes the run sticky; histories do not say so"
@@ -56,6 +66,8 @@ _AFTER_CLOSE = "what a closed run still owes is settled without an event"
 NOT_IN_EVENTS: dict[str, dict[str, str]] = {
     "Core": {
         "start_request_id": _REQUEST,
+        "reset_request_id": _REQUEST,
+        "reset_run_id": "it is the new run's history that says from which it was made",
         "cancel_request_id": _REQUEST,
         "sticky_queue": _STICKY,
         "sticky_timeout_ns": _STICKY,
@@ -76,6 +88,7 @@ NOT_IN_EVENTS: dict[str, dict[str, str]] = {
         "state": "that a worker has been told of an update leaves no event",
     },
     "WorkflowTask": {
+        "order": "the priority of the run may have changed since a task was scheduled that is written later",
         "due_ns": _STICKY,
         "queue": _STICKY,
         "original_scheduled_ns": "heartbeats carry it over from task to task",
@@ -137,6 +150,7 @@ ITEMS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
     Kind.WORKFLOW_TASK: (_unwritten, "a later attempt is written when it completes"),
     Kind.REQUEST: (_of_start, _REQUEST),
     Kind.BUFFERED_EVENT: (_always, _BUFFER),
+    Kind.SCHEDULED: (_always, "that a schedule started a run is told by nothing but the run's search attributes"),
     Kind.UPDATE: (_volatile, "an update is in memory alone until it is accepted"),
 }
 """Kind -> which of its items no event carries, and why."""

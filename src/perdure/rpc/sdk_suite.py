@@ -15,18 +15,6 @@ FILES = {
 """How many tests of each file pass on the real server. A test is counted once for each set of parameters."""
 
 WAITING: dict[str, dict[str, dict[str, int]]] = {
-    "schedules": {
-        "tests/test_client.py": {
-            "test_schedule_backfill": 1,
-            "test_schedule_basics": 1,
-            "test_schedule_calendar_spec_defaults": 1,
-            "test_schedule_last_completion_result": 1,
-            "test_schedule_search_attribute_update": 4,
-            "test_schedule_trigger_immediately": 1,
-            "test_schedule_workflow_search_attribute_update": 1,
-        },
-        "tests/worker/test_workflow.py": {"test_workflow_headers_with_codec": 3},
-    },
     "worker versions": {
         "tests/test_client.py": {"test_build_id_interactions": 1},
         "tests/worker/test_worker.py": {
@@ -40,7 +28,6 @@ WAITING: dict[str, dict[str, dict[str, int]]] = {
             "test_workflows_can_use_versioning_override": 1,
         },
     },
-    "workflow resets": {"tests/worker/test_workflow.py": {"test_random_seed_functionality": 1}},
     "Nexus operations": {"tests/worker/test_worker.py": {"test_custom_slot_supplier": 1}},
 }
 """Feature -> file -> test -> how many sets of its parameters wait for the feature."""

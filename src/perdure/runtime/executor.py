@@ -20,16 +20,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from temporalio.api.history.v1 import History, HistoryEvent
+
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
 from perdure.engine import entity
-from perdure.engine.decide import begin, decide
+from perdure.engine.decide import begin, begin_by_reset, decide
 from perdure.engine.entity import EntityCore
-from perdure.engine.inputs import Input
+from perdure.engine.inputs import GiveWayToReset, Input
+from perdure.engine.machines.reset import Plan
 from perdure.engine.machines.workflow import StartOptions
 from perdure.engine.transition import Decision, Environment, State
 from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.runtime import rows
+from perdure.runtime.group import Group
 from perdure.runtime.namespaces import Namespace, Namespaces
 from perdure.runtime.run import Run
 from perdure.runtime.warnings import warn_if_large
@@ -38,6 +42,7 @@ from perdure.storage.base import Batch, CommitFailed, RunChange, Storage, Stored
 log = logging.getLogger(__name__)
 
 Publish = Callable[[Run, Decision], None]
+Again = Callable[[HistoryEvent], bool]
 
 WORKFLOW_NOT_FOUND = "workflow not found for ID: {}"
 RUN_NOT_FOUND = 'workflow execution not found for workflow ID "{}" and run ID "{}"'
@@ -46,28 +51,6 @@ LOST = "The change could not be stored; please retry."
 
 MAX_FORGOTTEN_AT_ONCE = 16
 """Runs that memory may give up for each one that it takes in."""
-
-
-class _Group:
-    """One batch, the runs it touches and who waits for it."""
-
-    __slots__ = ("batch", "by_id", "number", "published", "runs", "undo", "waiters")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.batch = Batch()
-        self.runs: set[Run] = set()
-        self.by_id: dict[tuple[str, str, str], Run] = {}
-        self.published: list[tuple[Run, Decision]] = []
-        self.undo: list[Callable[[], None]] = []
-        self.waiters: list[asyncio.Future[None]] = []
-
-    def touch(self, run: Run) -> None:
-        """The batch has a change of this run."""
-        core = run.core
-        self.runs.add(run)
-        self.by_id[core.space, core.workflow_id, core.run_id] = run
-        run.group = self.number
 
 
 class Executor:
@@ -103,8 +86,8 @@ class Executor:
         """Of each run that is being read, the reads that its last forgetting has not made stale."""
         self._last_run_key = first_run_key - 1
         self._last_now_ns = 0
-        self._open = _Group(1)
-        self._flying: dict[int, _Group] = {}
+        self._open = Group(1)
+        self._flying: dict[int, Group] = {}
         self._durable = 0
         self._flush_asked = False
 
@@ -151,6 +134,11 @@ class Executor:
             now = self._current.get(name) or await self.storage.find_current(*name)
             if self._current.get(name, now) == key:
                 return run
+
+    def may_be_current(self, run: Run) -> bool:
+        """Whether memory knows of no newer run of the workflow id."""
+        key = (run.core.namespace_id, run.core.workflow_id)
+        return not run.deleted and self._current.get(key, run.run_key) == run.run_key
 
     async def find(self, namespace_id: str, workflow_id: str, run_id: str = "") -> Run:
         """A run by its ids; without a run id the current one. Raises `NotFound`."""
@@ -248,10 +236,7 @@ class Executor:
 
         The decision is not durable yet: `await settled(run)` before you answer for it.
         """
-        if run.deleted:
-            raise NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
-        if run.lost or self._runs.get(run.run_key) is not run:
-            raise Unavailable(LOST)
+        self._require_known(run)
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))
         self._commit(t, decision)
@@ -283,6 +268,36 @@ class Executor:
             self.apply(run, input)
         self._commit(t, decision)
         return self._runs[decision.execution.run_key]
+
+    def reset(self, prefix: State, plan: Plan, base: Run, current: Run | None, *, again: Again | None) -> Run:
+        """Begin a run with a part of the history of `base`; it becomes the current one. All or nothing.
+
+        `current` is ended if it is open. What is buffered there is applied again if `again` says so of it."""
+        namespace = self.namespaces.living(base.core.namespace_id)
+        env = self._environment(namespace)
+        decided = []
+        for run in [base] if current is None or current is base else [base, current]:
+            self._require_known(run)
+            give_way = GiveWayToReset(
+                plan.reason, terminate=run is current, new_run_id=plan.run_id if run is base else ""
+            )
+            t, decision = decide(run.execution, give_way, env)
+            decided.append((t, decision))
+            if run is current and again is not None:
+                events = History.FromString(b"".join(data for _, data in decision.history)).events
+                plan.events += [event for event in events if again(event)]
+        t, decision = begin_by_reset(self._new_run_key(), env, prefix, plan)
+        for earlier in decided:
+            self._commit(*earlier)
+        self._commit(t, decision)
+        return self._runs[decision.execution.run_key]
+
+    def _require_known(self, run: Run) -> None:
+        """Raises if the object is no longer the run."""
+        if run.deleted:
+            raise NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
+        if run.lost or self._runs.get(run.run_key) is not run:
+            raise Unavailable(LOST)
 
     def create(self, core: EntityCore, input: Input) -> Run:
         """Begin an entity that becomes the current one of its id. `input` is the first that acts on it.
@@ -377,18 +392,18 @@ class Executor:
         group = self._open
         if self._flying or not (group.batch or group.waiters):
             return
-        self._open = _Group(group.number + 1)
+        self._open = Group(group.number + 1)
         self._flying[group.number] = group
         self.storage.submit(group.batch, lambda error: self._done(group, error))
 
-    def _done(self, group: _Group, error: BaseException | None) -> None:
+    def _done(self, group: Group, error: BaseException | None) -> None:
         """On the writer's thread."""
         try:
             self._loop.call_soon_threadsafe(self._landed, group, error)
         except RuntimeError:
             log.debug("a batch landed after the event loop had closed")
 
-    def _landed(self, group: _Group, error: BaseException | None) -> None:
+    def _landed(self, group: Group, error: BaseException | None) -> None:
         self._flying.pop(group.number, None)
         if error is not None:
             self._failed(group, error)
@@ -406,10 +421,10 @@ class Executor:
                 waiter.set_result(None)
         self._flush()
 
-    def _failed(self, group: _Group, error: BaseException) -> None:
+    def _failed(self, group: Group, error: BaseException) -> None:
         """Give up all that is not durable, in one go."""
         log.error("a commit failed; %d runs go back to their last durable state: %s", len(group.runs), error)
-        open_group, self._open = self._open, _Group(self._open.number + 1)
+        open_group, self._open = self._open, Group(self._open.number + 1)
         told = Unavailable(f"The change could not be stored, nothing of it was kept; please retry: {error}")
         for undo in reversed(group.undo + open_group.undo):
             undo()

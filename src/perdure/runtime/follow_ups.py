@@ -43,7 +43,7 @@ _S = SignalExternalWorkflowExecutionFailedCause
 _C = CancelExternalWorkflowExecutionFailedCause
 
 KINDS = frozenset({Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL, Kind.FOLLOW_UP, Kind.DELETION})
-OWED = (Kind.CHILD, Kind.FOLLOW_UP)
+OWED = (Kind.CHILD, Kind.FOLLOW_UP, Kind.SCHEDULED)
 """What a closed run may still owe to others."""
 
 
@@ -99,7 +99,11 @@ class FollowUps:
             executor.apply(run, inputs.ChildStartFailed(key, _CHILD_NAMESPACE))
             return
         current = await executor.find_current(namespace.id, child.workflow_id)
-        if not self._still(run, Kind.CHILD, key):
+        known = current is not None and key < run.core.reset_event_id and await self._is_own_child(run, current)
+        if not self._still(run, Kind.CHILD, key) or not run.execution.running:
+            return
+        if known and current is not None:
+            executor.apply(run, inputs.ChildStarted(key, current.core.first_run_id))
             return
         event = HistoryEvent.FromString(child.initiated)
         a = event.start_child_workflow_execution_initiated_event_attributes
@@ -121,6 +125,19 @@ class FollowUps:
             before.append((current, termination_by_reuse(options.run_id)))
         executor.start(namespace, request, options, before=before)
         executor.apply(run, inputs.ChildStarted(key, options.run_id))
+
+    async def _is_own_child(self, run: Run, child: Run) -> bool:
+        """Whether a workflow was started as a child by a run that this one was made from by resets."""
+        core = child.core
+        if core.parent_namespace_id != run.core.namespace_id or core.parent_workflow_id != run.core.workflow_id:
+            return False
+        if core.parent_run_id == run.core.original_run_id:
+            return True
+        try:
+            parent = await self._executor.find(core.parent_namespace_id, core.parent_workflow_id, core.parent_run_id)
+        except NotFound:
+            return False
+        return parent.core.original_run_id == run.core.original_run_id
 
     def _child_options(
         self, run: Run, key: int, a: StartChildWorkflowExecutionInitiatedEventAttributes
@@ -158,10 +175,7 @@ class FollowUps:
     async def _report_to_parent(self, run: Run, key: Key) -> None:
         executor, core = self._executor, run.core
         item = run.execution.pending[Kind.FOLLOW_UP][key]
-        try:
-            parent = await executor.find(core.parent_namespace_id, core.parent_workflow_id, core.parent_run_id)
-        except NotFound:
-            parent = None
+        parent = await self._find_parent(run)
         if not self._still(run, Kind.FOLLOW_UP, key):
             return
         if parent is not None:
@@ -170,11 +184,24 @@ class FollowUps:
                 core.workflow_id,
                 core.run_id,
                 HistoryEvent.FromString(item.close_event),
+                core.first_run_id,
             )
             # A parent that has closed, or does not know this child any more, needs no report.
             with contextlib.suppress(NotFound):
                 executor.apply(parent, report)
         executor.apply(run, inputs.Settled(Kind.FOLLOW_UP, key))
+
+    async def _find_parent(self, run: Run) -> Run | None:
+        """The run to report to: the one that started the child, or what was made of that by resets."""
+        core, run_id = run.core, run.core.parent_run_id
+        while True:
+            try:
+                parent = await self._executor.find(core.parent_namespace_id, core.parent_workflow_id, run_id)
+            except NotFound:
+                return None
+            if parent.execution.running or not parent.core.reset_run_id:
+                return parent
+            run_id = parent.core.reset_run_id
 
     # Signals and cancels to other workflows.
 

@@ -23,7 +23,6 @@ NUMBERED = frozenset(
         Kind.EXTERNAL_CANCEL,
         Kind.BUFFERED_EVENT,
         Kind.SCHEDULE_START,
-        Kind.SCHEDULE_STOP,
     }
 )
 """Kinds whose keys are numbers; stored with leading zeros so that they sort as such."""

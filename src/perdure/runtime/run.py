@@ -111,10 +111,11 @@ class Run:
         if self.tail_bytes <= MAX_TAIL_BYTES or self.unwritten is not None:
             return 0
         needed = self.core.previous_started_event_id + 1
-        cut = 0
-        while len(self.tail) > 1 and self.tail[1][0] <= needed:
-            _, data = self.tail.pop(0)
-            cut += len(data)
+        count = 0
+        while count + 1 < len(self.tail) and self.tail[count + 1][0] <= needed:
+            count += 1
+        cut = sum(len(data) for _, data in self.tail[:count])
+        del self.tail[:count]
         self.tail_first_event_id = self.tail[0][0]
         self.tail_bytes -= cut
         return cut

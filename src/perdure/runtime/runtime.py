@@ -19,8 +19,11 @@ from perdure.runtime.matching import Matching
 from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.queue_configs import QueueConfigs
 from perdure.runtime.reclaim import Reclaimer
+from perdure.runtime.resets import Resets
 from perdure.runtime.retention import Retention
 from perdure.runtime.run import Run
+from perdure.runtime.schedules import KINDS as SCHEDULE_KINDS
+from perdure.runtime.schedules import Schedules
 from perdure.runtime.skipping import SkippedTime
 from perdure.runtime.sticky import StickyQueues
 from perdure.runtime.timekeeper import Timekeeper, WallTime
@@ -45,8 +48,11 @@ class Runtime:
         self.config = executor.config
         self.follow_ups = FollowUps(executor)
         self._actors: dict[int, Actor] = dict.fromkeys(FOLLOW_UP_KINDS, self.follow_ups.act)
+        self.schedules = Schedules(executor)
+        self._actors |= dict.fromkeys(SCHEDULE_KINDS, self.schedules.act)
         self.matching = Matching(executor.storage, executor.clock, self.config)
         self.queue_configs = QueueConfigs(executor, self.matching)
+        self.resets = Resets(executor)
         self.workers = Workers(
             executor.clock,
             ttl_s=self.config.worker_registry_entry_ttl_s,

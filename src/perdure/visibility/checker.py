@@ -65,6 +65,7 @@ class _Checker:
         self._custom = custom
         self._conditions = 0
         self._saw_division = False
+        self._fields: set[str] = set()
 
     def filter(self, tree: syntax.Query, counting: bool) -> Filter:
         for clause in tree.refused:
@@ -77,7 +78,7 @@ class _Checker:
         if not self._saw_division:
             default = IsNull(schema.built_in(schema.NAMESPACE_DIVISION))
             where = AllOf((default, where)) if where else default
-        return Filter(where, order_by, group_by)
+        return Filter(where, order_by, group_by, frozenset(self._fields))
 
     def _group_by(self, nodes: list[Node]) -> Attribute | None:
         if len(nodes) > 1:
@@ -206,6 +207,7 @@ class _Checker:
         attribute = schema.resolve(node.name, self._custom)
         if attribute is None:
             self._fail(node, f"invalid search attribute: {node.name}")
+        self._fields.add(attribute.alias)
         self._saw_division |= attribute.name == schema.NAMESPACE_DIVISION
         return attribute
 

@@ -98,6 +98,8 @@ class Filter:
     where: Condition | None
     order_by: tuple[OrderKey, ...] = ()
     group_by: Attribute | None = None
+    fields: frozenset[str] = frozenset()
+    """The words of the query that name attributes."""
 
 
 def tokens(text: str) -> tuple[str, ...]:

@@ -103,12 +103,16 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class CompiledCount:
-    """SQL of a count. `group_by` is an expression without parameters, `group_field` the attribute it gives."""
+    """SQL of a count. `group_by` is an expression without parameters, `group_field` the attribute it gives.
+
+    `fields`: the words of the query that name attributes.
+    """
 
     where: str
     params: tuple[Param, ...]
     group_by: str | None = None
     group_field: Attribute | None = None
+    fields: frozenset[str] = frozenset()
 
 
 def compile_list(query: str, attributes: Mapping[str, int]) -> Compiled:
@@ -150,10 +154,10 @@ def _compile_count(query: str, attributes: Mapping[str, int]) -> CompiledCount:
     where = dialect.condition(checked.where, fragment) if checked.where else ""
     group = checked.group_by
     if group is None:
-        return CompiledCount(where, tuple(fragment.params))
+        return CompiledCount(where, tuple(fragment.params), fields=checked.fields)
     # The names of the few attributes that can be grouped by are ours, so this one path may stand in the text.
     expression = group.column or f"json_extract(search_attributes, '$.{group.name}')"
-    return CompiledCount(where, tuple(fragment.params), expression, group)
+    return CompiledCount(where, tuple(fragment.params), expression, group, checked.fields)
 
 
 _T = TypeVar("_T")

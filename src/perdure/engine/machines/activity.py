@@ -21,7 +21,7 @@ from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import json_payloads
-from perdure.engine.queues import activity_queue
+from perdure.engine.queues import activity_queue, task_order
 from perdure.engine.retry import activity_retry, shortened
 from perdure.engine.transition import Transition, illegal
 from perdure.errors import InvalidArgument, NotFound

@@ -99,11 +99,20 @@ def _identify(a: Any, child: Child) -> None:
     a.initiated_event_id = child.initiated_event_id
 
 
-def closed(t: Transition, initiated_event_id: int, workflow_id: str, run_id: str, close_event: HistoryEvent) -> None:
-    """A child reports its end. `run_id` is the run that closed, maybe not the one that was started first."""
+def closed(
+    t: Transition, initiated_event_id: int, workflow_id: str, run_id: str, close_event: HistoryEvent, first_run_id: str
+) -> None:
+    """A child reports its end. `run_id` is the run that closed, maybe not the one that was started first.
+
+    A parent that was made by a reset may hear of the end before it has found its child again."""
     require_running(t)
     child: Child | None = t.items(Kind.CHILD).get(initiated_event_id)
+    if child is not None and not child.started and first_run_id and child.workflow_id == workflow_id:
+        started(t, initiated_event_id, first_run_id)
+        child = t.items(Kind.CHILD).get(initiated_event_id)
     if child is None or not child.started or child.workflow_id != workflow_id:
+        raise NotFound(CHILD_NOT_FOUND)
+    if first_run_id and child.run_id != first_run_id:
         raise NotFound(CHILD_NOT_FOUND)
     event_type, name, fields = _CLOSED[close_event.event_type]
     event = t.event(event_type)

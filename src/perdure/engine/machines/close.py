@@ -256,6 +256,7 @@ def _begin_next(t: Transition, request: StartWorkflowExecutionRequest, options: 
     options.continued_run_id = core.run_id
     options.execution_expiration_ns = core.execution_expiration_ns
     options.reset_points = _expiring(t)
+    options.scheduled = t.execution.pending[Kind.SCHEDULED].get("")
     if core.parent_workflow_id:
         options.parent = Parent(
             namespace=core.parent_namespace,

@@ -70,9 +70,10 @@ def _hold(t: Transition, key: Any) -> None:
 
 def _give_up_task(t: Transition) -> None:
     """A task that no worker has is taken back; one that is started may still come to its end."""
-    task = t.workflow_task
-    if task is None or task.started_ns:
+    if t.workflow_task is None or t.workflow_task.started_ns:
         return
+    workflow_task.write_speculative(t)
+    task = t.workflow_task
     if task.attempt > 1:
         fail_workflow_task(t, increment=True)
         after_failure(t, TASK_GIVEN_UP)

@@ -85,6 +85,8 @@ def admit(t: Transition, request: Request, first_execution_run_id: str = "") -> 
         if known is None:
             raise NotFound(workflow.COMPLETED_MESSAGE)
         return known
+    if t.paused:
+        raise FailedPrecondition("Workflow is paused. Cannot update the workflow.")
     if core.workflow_task_attempt >= FAIL_FROM_ATTEMPT:
         raise WorkflowNotReady("Unable to perform workflow execution update due to Workflow Task in failed state.")
     task = t.workflow_task

@@ -19,7 +19,7 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.engine.apply import remember_request
 from perdure.engine.checks.options import merge_workflow_options
-from perdure.engine.execution import Core, Execution, Kind
+from perdure.engine.execution import Core, Execution, Kind, Scheduled
 from perdure.engine.machines import workflow_task
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
@@ -61,6 +61,8 @@ class StartOptions:
     reset_points: bytes = b""
     eager: bool = False
     """The first task is started with the run, for the worker that starts it."""
+    scheduled: Scheduled | None = None
+    """The schedule that started the chain of runs."""
     signal: Signal | None = None
     """For signal-with-start: delivered between the start and the first task."""
 
@@ -89,6 +91,8 @@ def begin(run_key: int, env: Environment, request: StartWorkflowExecutionRequest
     t.core.start_request_id = request.request_id
     if request.request_id:
         remember_request(t, request.request_id, event)
+    if options.scheduled is not None:
+        t.items(Kind.SCHEDULED).put("", options.scheduled)
     if options.signal is not None:
         record_signal(t, options.signal)
     if not options.first_task_backoff_ns:

@@ -30,6 +30,7 @@ from perdure.rpc.validate.executions import describe as describe
 from perdure.rpc.validate.executions import history as history
 from perdure.rpc.validate.executions import history_reverse as history_reverse
 from perdure.rpc.validate.executions import query as query
+from perdure.rpc.validate.executions import reset as reset
 from perdure.rpc.validate.executions import signal as signal
 from perdure.rpc.validate.executions import terminate as terminate
 from perdure.rpc.validate.namespaces import delete_namespace as delete_namespace
@@ -44,6 +45,12 @@ from perdure.rpc.validate.operations import workflow_options as workflow_options
 from perdure.rpc.validate.operations import workflow_pause as workflow_pause
 from perdure.rpc.validate.queue_config import TOO_MANY_OVERRIDES as TOO_MANY_OVERRIDES
 from perdure.rpc.validate.queue_config import queue_config as queue_config
+from perdure.rpc.validate.schedules import create_schedule as create_schedule
+from perdure.rpc.validate.schedules import list_schedules as list_schedules
+from perdure.rpc.validate.schedules import patch_schedule as patch_schedule
+from perdure.rpc.validate.schedules import schedule_id as schedule_id
+from perdure.rpc.validate.schedules import schedule_matching_times as schedule_matching_times
+from perdure.rpc.validate.schedules import update_schedule as update_schedule
 from perdure.rpc.validate.start import signal_with_start as signal_with_start
 from perdure.rpc.validate.start import start as start
 from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from temporalio.api.enums.v1 import HistoryEventFilterType, QueryRejectCondition
+from temporalio.api.enums.v1 import HistoryEventFilterType, QueryRejectCondition, ResetReapplyType
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     DescribeWorkflowExecutionRequest,
@@ -11,6 +11,7 @@ from temporalio.api.workflowservice.v1 import (
     QueryWorkflowRequest,
     RequestCancelWorkflowExecutionRequest,
     ResetStickyTaskQueueRequest,
+    ResetWorkflowExecutionRequest,
     SignalWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
 )
@@ -18,7 +19,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.config import Dynamic
 from perdure.engine.checks import values
 from perdure.engine.checks.values import byte_length
-from perdure.errors import InvalidArgument
+from perdure.errors import Internal, InvalidArgument
 from perdure.rpc.validate import common
 
 DEFAULT_TERMINATE_REASON = "terminated by user via frontend"
@@ -48,6 +49,19 @@ def terminate(request: TerminateWorkflowExecutionRequest, config: Dynamic) -> No
     common.links(request.links, config)
     request.reason = request.reason or DEFAULT_TERMINATE_REASON
     request.identity = request.identity or DEFAULT_TERMINATE_IDENTITY
+
+
+def reset(request: ResetWorkflowExecutionRequest, config: Dynamic) -> None:
+    """Fills in the type of what is applied again."""
+    if not request.request_id:
+        raise InvalidArgument("RequestId is not set on request.")
+    if byte_length(request.request_id) > config.max_id_length:
+        raise InvalidArgument("RequestId length exceeds limit.")
+    _execution(request)
+    if request.reset_reapply_type not in ResetReapplyType.values():
+        raise Internal(f"unknown reset reapply type: {request.reset_reapply_type}")
+    if not request.reset_reapply_type:
+        request.reset_reapply_type = ResetReapplyType.RESET_REAPPLY_TYPE_ALL_ELIGIBLE
 
 
 def query(request: QueryWorkflowRequest, config: Dynamic) -> None:
@@ -93,6 +107,7 @@ def _execution(
     request: SignalWorkflowExecutionRequest
     | RequestCancelWorkflowExecutionRequest
     | TerminateWorkflowExecutionRequest
+    | ResetWorkflowExecutionRequest
     | DeleteWorkflowExecutionRequest,
 ) -> None:
     common.execution(request.workflow_execution if request.HasField("workflow_execution") else None)

@@ -133,7 +133,10 @@ def _info(core: Core, retention_ns: int) -> WorkflowExecutionInfo:
 def _extended_info(execution: Execution) -> WorkflowExecutionExtendedInfo:
     core = execution.core
     info = WorkflowExecutionExtendedInfo(cancel_requested=core.cancel_requested, run_expiration_time=NO_TIME)
-    set_time(info.original_start_time, core.start_ns)
+    set_time(info.original_start_time, core.original_start_ns or core.start_ns)
+    if core.reset_event_id:
+        set_time(info.last_reset_time, core.start_ns)
+    info.reset_run_id = core.reset_run_id
     if core.execution_expiration_ns:
         set_time(info.execution_expiration_time, core.execution_expiration_ns)
     if core.paused_ns:

@@ -21,14 +21,6 @@ class Empty:
     def __init__(self, check_namespace: Callable[[str], object]) -> None:
         self._check_namespace = check_namespace
 
-    def list_schedules(self, request: api.ListSchedulesRequest, call: Call) -> api.ListSchedulesResponse:
-        self._check_namespace(request.namespace)
-        return api.ListSchedulesResponse()
-
-    def count_schedules(self, request: api.CountSchedulesRequest, call: Call) -> api.CountSchedulesResponse:
-        self._check_namespace(request.namespace)
-        return api.CountSchedulesResponse()
-
     def list_batch_operations(
         self, request: api.ListBatchOperationsRequest, call: Call
     ) -> api.ListBatchOperationsResponse:
