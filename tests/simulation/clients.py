@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.update.v1 import UpdateRef
 from temporalio.api.workflowservice import v1 as api
-
 from tests.simulation.faults import MS, S
 from tests.simulation.network import DEADLINE_EXCEEDED, UNAVAILABLE
 from tests.simulation.script import QUEUE, duration, payload
@@ -50,11 +49,8 @@ class Client:
         if self._left:
             self._left.pop(0)()
         elif not world.healing:
-            roll = world.chance.random() * sum(weight for weight, _ in OPERATIONS)
-            for weight, operation in OPERATIONS:
-                roll -= weight
-                if roll < 0:
-                    break
+            weights = [weight for weight, _ in OPERATIONS]
+            (_, operation), *_ = world.chance.choices(OPERATIONS, weights)
             operation(self)
 
     def _rest(self) -> None:
@@ -63,7 +59,13 @@ class Client:
         self.world.after(delay_ns, self._next)
 
     def _do(
-        self, method: str, request: Any, then: Callable[[Any], None] | None = None, *, tries: int = TRIES, timeout_s: float = 10
+        self,
+        method: str,
+        request: Any,
+        then: Callable[[Any], None] | None = None,
+        *,
+        tries: int = TRIES,
+        timeout_s: float = 10,
     ) -> None:
         """Send until there is an answer, then `then(reply)` (None: refused, or given up), then the next operation."""
         world = self.world
@@ -113,7 +115,9 @@ class Client:
         request.identity = self.identity
         request.workflow_task_timeout.CopyFrom(duration(chance.choice([1, 3, 10])))
         request.workflow_id_conflict_policy = chance.choice([0, 0, 1, 2, 3])
-        request.workflow_id_reuse_policy = chance.choice([0, 1, 1, 2]) if request.workflow_id_conflict_policy != 3 else 1
+        request.workflow_id_reuse_policy = (
+            chance.choice([0, 1, 1, 2]) if request.workflow_id_conflict_policy != 3 else 1
+        )
         if chance.random() < 0.15:
             request.workflow_run_timeout.CopyFrom(duration(chance.choice([3, 30, 120])))
         if chance.random() < 0.1:
@@ -202,7 +206,10 @@ class Client:
 
     def list(self) -> None:
         query = self.world.chance.choice(["", "", "ExecutionStatus = 'Running'", "Mood = 'good'", "WorkflowId = 'w1'"])
-        self._do("ListWorkflowExecutions", api.ListWorkflowExecutionsRequest(namespace="default", page_size=1000, query=query))
+        self._do(
+            "ListWorkflowExecutions",
+            api.ListWorkflowExecutionsRequest(namespace="default", page_size=1000, query=query),
+        )
 
     def count(self) -> None:
         self._do("CountWorkflowExecutions", api.CountWorkflowExecutionsRequest(namespace="default"))
@@ -235,7 +242,9 @@ class Client:
 
     def operate_on_activity(self) -> None:
         target = self._target()
-        method = self.world.chance.choice(["PauseActivity", "UnpauseActivity", "ResetActivity", "UpdateActivityOptions"])
+        method = self.world.chance.choice(
+            ["PauseActivity", "UnpauseActivity", "ResetActivity", "UpdateActivityOptions"]
+        )
         request: Any = getattr(api, f"{method}Request")(namespace="default", execution=target, type="Act")
         if method == "UpdateActivityOptions":
             request.activity_options.start_to_close_timeout.CopyFrom(duration(7))

@@ -95,10 +95,24 @@ class SimulatedStorage(SqliteStorage):
         self._failures = 0
         self._held_by = 0
 
-    for _name in (
-        "find_current find_run load_run history due ready ready_count ready_queues list_visibility count_visibility "
-        "closed namespaces meta meta_all max_run_key max_order"
-    ).split():
+    for _name in [
+        "find_current",
+        "find_run",
+        "load_run",
+        "history",
+        "due",
+        "ready",
+        "ready_count",
+        "ready_queues",
+        "list_visibility",
+        "count_visibility",
+        "closed",
+        "namespaces",
+        "meta",
+        "meta_all",
+        "max_run_key",
+        "max_order",
+    ]:
         locals()[_name] = _suspending(_name)
 
     def submit(self, batch: Batch, done: Done) -> None:
@@ -113,7 +127,7 @@ class SimulatedStorage(SqliteStorage):
             self._write()
 
     def _write(self) -> None:
-        """Write the next batch. What was submitted before a failure was known is refused: its place is before the mark."""
+        """Write the next batch. One submitted before a failure was known is refused: its place is before the mark."""
         while self._queue and isinstance(self._queue[0], int):
             if self._queue.popleft() == self._held_by:
                 self._held_by = 0

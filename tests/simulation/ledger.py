@@ -9,13 +9,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from tests.simulation.records import NAMES, Record
+
 from perdure.engine.execution import Kind
 from perdure.rpc import tokens
 from perdure.storage.base import Batch
-from tests.simulation.records import NAMES, Record
 
 OPEN_STATUSES = (1, 8)
 """Running and paused."""
+LONG_NS = 30_000_000_000
+"""Longer than any answer is on its way out of the server."""
 
 
 class Ledger:
@@ -32,14 +35,15 @@ class Ledger:
         self.epoch = 0
         """Grows when memory may have lost what it knew: at a crash, or when a commit failed."""
         self._handed: dict[tuple[str, int, int], tuple[int, bytes]] = {}
-        self._last_handed: dict[str, bytes] = {}
+        self._latest: dict[str, tuple[int, int, bytes]] = {}
+        """By run: (when the workflow task was started, when it was handed out, its token) of the newest."""
         self._handed_activities: dict[tuple[str, int], int] = {}
         self._accepted: Counter[bytes] = Counter()
         self._not_before: dict[tuple[str, int], tuple[int, int]] = {}
         self._touched: set[tuple[str, str]] = set()
         self._run_ids: dict[str, str] = {}
         self._sent: dict[str, int] = {}
-        self._acknowledged: dict[str, int] = {}
+        self._acknowledged: dict[str, tuple[int, Record]] = {}
         self._clock = 0
         self._started_by: dict[str, str] = {}
         self._children: dict[tuple[str, int], str] = {}
@@ -58,13 +62,20 @@ class Ledger:
             if change.insert is not None:
                 if "/" in change.insert.namespace_id:
                     continue
-                record = self.records[change.run_key] = Record(change.run_key, change.insert, self._complain)
+                record = self.records[change.run_key] = Record(
+                    change.run_key,
+                    change.insert,
+                    self._complain,
+                    lambda workflow_id: (workflow_id, "") in self._touched,
+                )
                 self.by_run_id[change.insert.run_id] = record
                 self.by_workflow.setdefault(change.insert.workflow_id, []).append(record)
             if record is None:
                 continue
             for event in record.write(change):
                 self._count(record, event)
+            if record.end and not record.ended_ns:
+                record.ended_ns = self._now_ns()
 
     def _count(self, record: Record, event: Any) -> None:
         name = NAMES[event.event_type]
@@ -79,10 +90,10 @@ class Ledger:
     def _check_order(self, record: Record, uid: str) -> None:
         """A signal that was acknowledged before the next one was sent comes before it."""
         who, _, number = uid.rpartition("-")
-        acknowledged = self._acknowledged.get(uid)
-        if acknowledged is None:
+        acknowledged, by = self._acknowledged.get(uid, (0, None))
+        if by is not record:  # a repeat may reach a later run
             return
-        for other in record.signals:
+        for other in record.signals[: record.signals.index(uid)]:
             other_who, _, other_number = other.rpartition("-")
             if other_who == who and int(other_number) > int(number) and acknowledged < self._sent.get(other, 0):
                 record.complain(f"signal {uid} comes behind {other}, which was sent later")
@@ -142,17 +153,22 @@ class Ledger:
             self._counts["reached direct query"] += 1
             return
         self._counts["reached query with a task"] += bool(reply.queries)
-        self._counts["reached task of a sticky worker"] += bool(reply.history.events and reply.history.events[0].event_id > 1)
+        self._counts["reached task of a sticky worker"] += bool(
+            reply.history.events and reply.history.events[0].event_id > 1
+        )
         self._counts["reached unwritten task"] += reply.attempt > 1
         token = tokens.decode(tokens.WorkflowTaskToken, reply.task_token)
-        if record.end:
+        if record.end and self._now_ns() - record.ended_ns > LONG_NS:
             record.complain(f"task {token.scheduled_event_id} was handed out behind the end")
         key = (token.run_id, token.scheduled_event_id, token.attempt)
-        epoch, _ = self._handed.get(key, (-1, b""))
-        if epoch == self.epoch:
+        epoch, before = self._handed.get(key, (-1, b""))
+        eager = "request_eager_execution" in request.DESCRIPTOR.fields_by_name and before == reply.task_token
+        if epoch == self.epoch and not eager:
             record.complain(f"workflow task {key[1:]} was handed out twice")
         self._handed[key] = (self.epoch, reply.task_token)
-        self._last_handed[token.run_id] = reply.task_token
+        latest_ns, _, _ = self._latest.get(token.run_id, (0, 0, b""))
+        if token.started_ns >= latest_ns:  # an earlier one may still have been on its way out
+            self._latest[token.run_id] = (token.started_ns, self._now_ns(), reply.task_token)
 
     def _RespondWorkflowTaskCompleted(self, request: Any, reply: Any, arrived_ns: int) -> None:
         token = tokens.decode(tokens.WorkflowTaskToken, request.task_token)
@@ -160,7 +176,8 @@ class Ledger:
         if record is None:
             return
         self._accept(record, request.task_token, f"workflow task {token.scheduled_event_id}")
-        if self._last_handed.get(token.run_id) != request.task_token:
+        _, handed_ns, latest = self._latest.get(token.run_id, (0, 0, b""))
+        if latest != request.task_token and handed_ns < arrived_ns:
             record.complain(f"a stale completion of workflow task {token.scheduled_event_id} was accepted")
         if reply.HasField("workflow_task") and reply.workflow_task.task_token:
             self._PollWorkflowTaskQueue(request, reply.workflow_task, arrived_ns)
@@ -199,7 +216,7 @@ class Ledger:
         if token.attempt <= handed:
             record.complain(f"attempt {token.attempt} of activity {key[1]} was handed out, and {handed} before")
         self._handed_activities[key] = token.attempt
-        if record.attempts.get(str(key[1]), 1) < token.attempt:
+        if record.attempts.get(key[1], 1) < token.attempt:
             record.complain(f"attempt {token.attempt} of activity {key[1]} is not durable")
         attempt, not_before_ns = self._not_before.get(key, (0, 0))
         if attempt == token.attempt and self._now_ns() < not_before_ns:
@@ -216,7 +233,9 @@ class Ledger:
         self._accept(record, request.task_token, f"attempt {token.attempt} of activity {token.scheduled_event_id}")
         latest = self._handed_activities.get((token.run_id, token.scheduled_event_id), 0)
         if latest > token.attempt and not self._is_touched(record, token.scheduled_event_id):
-            record.complain(f"a stale answer to attempt {token.attempt} of activity {token.scheduled_event_id} was accepted")
+            record.complain(
+                f"a stale answer to attempt {token.attempt} of activity {token.scheduled_event_id} was accepted"
+            )
         if kind != "FAILED" and not record.deleted:
             name = record.ended_as.get(token.scheduled_event_id, "")
             waits = any(each == f"ACTIVITY_TASK_{kind}" for each, _ in record.buffered.values())
@@ -245,8 +264,11 @@ class Ledger:
         record = self._record(reply.run_id)
         if record is None:
             return
+        if not reply.started:
+            return
         known = self._started_by.setdefault(request.request_id, reply.run_id)
-        if known != reply.run_id and known not in self.deleted:
+        runs = self.by_workflow[record.who.workflow_id]
+        if known != reply.run_id and known not in self.deleted and runs[runs.index(record) - 1].who.run_id == known:
             record.complain(f"the repeat of a start that had begun {known}")
         if reply.HasField("eager_workflow_task"):
             self._PollWorkflowTaskQueue(request, reply.eager_workflow_task, arrived_ns)
@@ -260,9 +282,9 @@ class Ledger:
         self._check_signal(request.workflow_execution.workflow_id, request.signal_name)
 
     def _check_signal(self, workflow_id: str, uid: str) -> None:
-        self._acknowledged.setdefault(uid, self.tick())
         for record in self.by_workflow.get(workflow_id, ()):
             if record.deleted or uid in record.signals or any(uid == each for _, each in record.buffered.values()):
+                self._acknowledged.setdefault(uid, (self.tick(), record))
                 return
         self._complain(f"{workflow_id}: signal {uid} was acknowledged and is not durable")
 

@@ -64,14 +64,17 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
 
         def due() -> None:
             if not self.dead and not handle._cancelled:  # type: ignore[attr-defined]
                 self._ready.append(handle)
 
-        self._clock.call_at(self._base_ns + math.ceil(when * SECOND_NS), due)
+        # Time passes, if ever so little: who waits for what is left of a time never waits for nothing.
+        self._clock.call_at(self._base_ns + math.ceil(when * SECOND_NS) + 1, due)
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 from temporalio.api.workflowservice.v1 import service_pb2
-
-from perdure.rpc.services import methods
 from tests.simulation.faults import MS
 from tests.simulation.process import Process, ServerCall
+
+from perdure.rpc.services import methods
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -68,7 +68,7 @@ class Network:
         exchange = Exchange(self, method, request, answered)
         self.waiting[exchange] = None
         world.counts[f"rpc {method}"] += 1
-        data = request.SerializeToString()
+        data = request.SerializeToString(deterministic=True)
         copies = 0 if world.faults.happens("lose") else 2 if world.faults.happens("duplicate") else 1
         for _ in range(copies):
             world.after(world.faults.network_delay_ns(), lambda: self._arrive(exchange, data, timeout_s))
@@ -105,7 +105,14 @@ class Network:
         process.receive(call.method, data, call)
 
     def _leave(
-        self, exchange: Exchange, process: Process, data: bytes | None, code: int, message: str, arrived_ns: int, before: Any
+        self,
+        exchange: Exchange,
+        process: Process,
+        data: bytes | None,
+        code: int,
+        message: str,
+        arrived_ns: int,
+        before: Any,
     ) -> None:
         world = self._world
         if code == 13:
@@ -116,7 +123,7 @@ class Network:
             self._back(exchange, None, code, message)
             return
         reply = REPLIES[exchange.method].FromString(data)
-        world.trace(f"{exchange.method} answered", data)
+        world.trace(f"{exchange.method} answered", reply.SerializeToString(deterministic=True))
         world.ledger.replied(exchange.method, exchange.request, reply, arrived_ns)
         if before is not None:
             LISTINGS[exchange.method](world, exchange.request, reply, before)

@@ -7,6 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.disk import SimulatedStorage
+from tests.simulation.faults import MS, S
+from tests.simulation.loop import SimulatedLoop
+
 from perdure.clock import SeededIds, Timer
 from perdure.config import Settings
 from perdure.errors import PerdureError, Unavailable
@@ -17,9 +21,6 @@ from perdure.rpc.workflow.polls import Polls
 from perdure.runtime.runtime import Runtime
 from perdure.server import Server
 from perdure.storage.base import Batch
-from tests.simulation.disk import SimulatedStorage
-from tests.simulation.faults import MS, S
-from tests.simulation.loop import SimulatedLoop
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -90,6 +91,12 @@ class Process:
 
     def start(self) -> None:
         self._task = self.loop.create_task(self._start())
+        self._task.add_done_callback(self._started)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        error = task.exception()
+        if error is not None and self.alive:
+            self.world.complain(f"the server does not start: {error!r}")
 
     async def _start(self) -> None:
         world = self.world
@@ -119,6 +126,11 @@ class Process:
         """All of it is gone, but what is on the disk."""
         self.alive = self.serving = False
         self.loop.dead = True
+
+    def heal(self) -> None:
+        """Nothing that was planned goes wrong any more."""
+        self.crash_at_commit = ""
+        self._full_until_ns = 0
 
     # What becomes of reads and writes.
 

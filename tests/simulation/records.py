@@ -61,10 +61,11 @@ WAKING = frozenset(
 class Record:
     """One run. `open` holds what was begun and has not ended: event id -> (what, the event that began it)."""
 
-    def __init__(self, run_key: int, who: RunIdentity, complain: Complain) -> None:
+    def __init__(self, run_key: int, who: RunIdentity, complain: Complain, touched: Callable[[str], bool]) -> None:
         self.run_key = run_key
         self.who = who
         self._complain = complain
+        self._touched = touched
         self.events: list[bytes] = []
         self.names: list[str] = []
         self.open: dict[int, tuple[str, Any]] = {}
@@ -74,12 +75,13 @@ class Record:
         self.updates: Counter[tuple[str, str]] = Counter()
         self.outcomes: dict[str, bytes] = {}
         self.pending: dict[tuple[int, str], Any] = {}
-        self.attempts: dict[str, int] = {}
+        self.attempts: dict[int, int] = {}
         self.buffered: dict[str, tuple[str, str]] = {}
         self.request_ids: set[str] = set()
         self.policies: dict[int, Any] = {}
         self.last_started = 0
         self.end = ""
+        self.ended_ns = 0
         self.status = 0
         self.deleted = False
         self.first: Any = None
@@ -108,7 +110,7 @@ class Record:
                 continue
             self.pending[key] = row
             if key[0] == Kind.ACTIVITY:
-                self._check_attempt(key[1], decode_item(Kind.ACTIVITY, row.blob))
+                self._check_attempt(int(key[1]), decode_item(Kind.ACTIVITY, row.blob))
         if change.visibility is not None:
             self.status = change.visibility.status
         if bool(self.end) != (self.status not in (1, 8)) and self.events:
@@ -131,8 +133,8 @@ class Record:
             uid = event.workflow_execution_signaled_event_attributes.signal_name
             self.buffered[key] = (NAMES[event.event_type], uid)
 
-    def _check_attempt(self, key: str, activity: Any) -> None:
-        if activity.attempt < self.attempts.get(key, 1):
+    def _check_attempt(self, key: int, activity: Any) -> None:
+        if activity.attempt < self.attempts.get(key, 1) and not self._touched(self.who.workflow_id):
             self.complain(f"activity {key} goes back to attempt {activity.attempt} from {self.attempts[key]}")
         self.attempts[key] = activity.attempt
 
@@ -165,7 +167,9 @@ class Record:
         begun = getattr(attributes, f"{by}_event_id")
         was, began = self.open.pop(begun, ("", None))
         if was != what:
-            self.complain(f"{name} {event.event_id} ends {begun}, which is {was or self.ended_as.get(begun, 'nothing')}")
+            self.complain(
+                f"{name} {event.event_id} ends {begun}, which is {was or self.ended_as.get(begun, 'nothing')}"
+            )
             return
         self.ended_as[begun] = name
         if name == "TIMER_FIRED":
@@ -228,4 +232,8 @@ class Record:
 
     def unseen(self) -> list[str]:
         """Events that the workflow has to be woken for and that no completed task has seen."""
-        return [f"{number} {name}" for number, name in enumerate(self.names, 1) if number > self.last_started and name in WAKING]
+        return [
+            f"{number} {name}"
+            for number, name in enumerate(self.names, 1)
+            if number > self.last_started and name in WAKING
+        ]

@@ -15,7 +15,6 @@ from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.update.v1 import Acceptance, Meta, Outcome, Rejection, Request, Response
-
 from tests.simulation.records import NAMES
 
 QUEUE = "q"
@@ -144,7 +143,7 @@ _ATTRIBUTES = {
     name.removeprefix("COMMAND_TYPE_"): _SPECIAL.get(
         name.removeprefix("COMMAND_TYPE_"), f"{name.removeprefix('COMMAND_TYPE_').lower()}_command_attributes"
     )
-    for name in CommandType.keys()
+    for name in CommandType.keys()  # noqa: SIM118
 }
 
 
@@ -286,7 +285,9 @@ class Script:
 
     # Updates.
 
-    def answers(self, task: Any, open_updates: dict[str, None], *, healing: bool) -> tuple[list[Message], list[Command]]:
+    def answers(
+        self, task: Any, open_updates: dict[str, None], *, healing: bool
+    ) -> tuple[list[Message], list[Command]]:
         """Messages and their commands for updates that came with the task, and for those accepted before."""
         messages: list[Message] = []
         for came in task.messages:

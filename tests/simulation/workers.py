@@ -9,7 +9,6 @@ from temporalio.api.enums.v1 import QueryResultType, TaskQueueKind
 from temporalio.api.query.v1 import WorkflowQueryResult
 from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue
 from temporalio.api.workflowservice import v1 as api
-
 from tests.simulation.faults import MS, S
 from tests.simulation.network import DEADLINE_EXCEEDED, UNAVAILABLE, Exchange
 from tests.simulation.script import QUEUE, Script, View, duration, failure, payloads
@@ -73,7 +72,9 @@ class Worker:
 
         self.world.after(delay_ns, go)
 
-    def _send(self, method: str, request: Any, answered: Callable[[Any, int, str], None], timeout_s: float = 10) -> None:
+    def _send(
+        self, method: str, request: Any, answered: Callable[[Any, int, str], None], timeout_s: float = 10
+    ) -> None:
         life = self.life
 
         def back(reply: Any, code: int, message: str) -> None:
