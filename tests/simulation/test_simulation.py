@@ -13,7 +13,7 @@ from tests.simulation.world import MIN_CRASHES, STEPS, simulate
 
 ROOT = Path(__file__).parent.parent.parent
 PARTS = 8
-SEEDS_A_PART = 6
+SEEDS_A_PART = 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
