@@ -169,7 +169,7 @@ exports.sum = async () => {
 };
 
 exports.local = async (name) => wf.proxyLocalActivities({
-  scheduleToCloseTimeout: '10s', retry: { initialInterval: '20ms', backoffCoefficient: 1 },
+  scheduleToCloseTimeout: '20s', retry: { initialInterval: '20ms', backoffCoefficient: 1 },
 })[name]();
 
 exports.clock = async () => {
