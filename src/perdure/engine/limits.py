@@ -10,6 +10,9 @@ HISTORY_SIZE = "Workflow history size exceeds limit."
 HISTORY_COUNT = "Workflow history count exceeds limit."
 MUTABLE_STATE_SIZE = "Workflow mutable state size exceeds limit."
 
+GROWTH_BYTES = 6 * 1024 * 1024
+"""More than one input can add to a state, since a request is smaller. Farther from the limit nothing is weighed."""
+
 
 def exceeded(t: Transition) -> str:
     """The reason to end the run, if it is over a limit. A history counts as large from the next transition on."""
@@ -20,7 +23,9 @@ def exceeded(t: Transition) -> str:
         return HISTORY_SIZE
     if t.core.next_event_id - 1 > config.history_count_limit_error:
         return HISTORY_COUNT
-    if t.pending_bytes() + _own_bytes(t.core) > config.mutable_state_size_limit_error_bytes:
+    limit_bytes = config.mutable_state_size_limit_error_bytes
+    near = t.execution.pending_bytes > limit_bytes - GROWTH_BYTES
+    if near and t.pending_bytes() + _own_bytes(t.core) > limit_bytes:
         return MUTABLE_STATE_SIZE
     return ""
 
