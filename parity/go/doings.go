@@ -118,7 +118,7 @@ func activityTimesOut(s *session) error {
 
 func activityIsCancelled(s *session) error {
 	started := make(chan struct{})
-	s.work(act{"until_cancelled", func(ctx context.Context) error {
+	s.workWith(worker.Options{MaxHeartbeatThrottleInterval: 50 * time.Millisecond}, act{"until_cancelled", func(ctx context.Context) error {
 		close(started)
 		for ctx.Err() == nil {
 			activity.RecordHeartbeat(ctx, "working")
@@ -127,7 +127,7 @@ func activityIsCancelled(s *session) error {
 		return temporal.NewCanceledError("stopped by request")
 	}}, flow{"changing", func(ctx workflow.Context) (any, error) {
 		inner, cancel := workflow.WithCancel(withActivity(ctx, func(o *workflow.ActivityOptions) {
-			o.HeartbeatTimeout = 500 * time.Millisecond
+			o.HeartbeatTimeout = 10 * time.Second
 			o.WaitForCancellation = true
 		}))
 		running := workflow.ExecuteActivity(inner, "until_cancelled")

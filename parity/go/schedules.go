@@ -201,6 +201,9 @@ func scheduleIsTriggered(s *session) error {
 		Start: past, End: past.Add(2 * time.Hour), Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
 	}}}))
 	s.untilIt(handle, func(now *client.ScheduleDescription) bool { return now.Info.NumActions == 4 })
+	for _, run := range s.runs {
+		must(s.client.GetWorkflow(s.ctx, run[0], run[1]).Get(s.ctx, nil))
+	}
 	must(handle.Delete(s.ctx))
 	return nil
 }

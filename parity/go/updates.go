@@ -23,6 +23,7 @@ func init() {
 	scenarios["update_after_continue_as_new"] = updateAfterContinueAsNew
 	scenarios["update_of_what_has_closed"] = updateOfWhatHasClosed
 	scenarios["workflow_ends_before_its_update"] = workflowEndsBeforeItsUpdate
+	scenarios["update_with_start"] = updateWithStart
 }
 
 // account has the updates "add", which takes only what is positive, and "slow", which waits for the signal "go on".
@@ -247,5 +248,35 @@ func workflowEndsBeforeItsUpdate(s *session) error {
 	s.signal("end", nil)
 	s.await("result", run)
 	s.noteUpdate("slow", slow, nil)
+	return nil
+}
+
+func updateWithStart(s *session) error {
+	s.work(account)
+	send := func(key, id string, conflict enumspb.WorkflowIdConflictPolicy, amount int) {
+		options := s.options()
+		options.WorkflowIDConflictPolicy = conflict
+		start := s.client.NewWithStartWorkflowOperation(options, "account", 100)
+		handle, err := s.client.UpdateWithStartWorkflow(s.ctx, client.UpdateWithStartWorkflowOptions{
+			StartWorkflowOperation: start,
+			UpdateOptions: client.UpdateWorkflowOptions{
+				UpdateID: id, UpdateName: "add", Args: []any{amount}, WaitForStage: client.WorkflowUpdateStageCompleted,
+			},
+		})
+		s.noteUpdate(key, handle, err)
+		if err == nil {
+			run, err := start.Get(s.ctx)
+			must(err)
+			s.saw(run)
+		}
+	}
+	send("starts", "one", enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, 5)
+	send("finds it running", "two", enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, 7)
+	send("is refused", "three", enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, 1)
+	send("is rejected", "four", enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, -1)
+	send("is known", "one", enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, 9)
+	s.settled(s.id)
+	s.signal("end", nil)
+	s.await("result", s.client.GetWorkflow(s.ctx, s.id, ""))
 	return nil
 }

@@ -98,7 +98,7 @@ class Session {
   async work(more = {}) {
     const worker = await Worker.create({
       connection: this.native, namespace: 'default', identity: 'parity', taskQueue: this.taskQueue,
-      workflowBundle: this.bundle, activities, ...more,
+      workflowBundle: this.bundle, activities, maxHeartbeatThrottleInterval: 50, ...more,
     });
     const running = worker.run();
     const stop = async () => {
