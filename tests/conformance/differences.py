@@ -44,6 +44,8 @@ _NEVER_WIRED = "The reference goes on saying that an admission is buffered when 
 _UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
+_PANIC = "The reference's parser breaks on a time zone without a schedule."
+
 
 def _each(scenario: str, paths: Iterable[str], reference: Any, perdure: Any, reason: str) -> Iterator[Accepted]:
     return (Accepted(scenario, path, reference, perdure, reason) for path in paths)
@@ -203,6 +205,13 @@ def _reset_updates() -> Iterator[Accepted]:
         yield Accepted("reset_updates/with_a_request_id", f"{info}.event_id", None, 5, _NEVER_WIRED)
 
 
+def _zone_alone() -> Iterator[Accepted]:
+    scenario, error = "cron_retry_chain/schedules_that_are_refused", "calls[23].error"
+    yield Accepted(scenario, f"{error}.code", "INTERNAL", "INVALID_ARGUMENT", _PANIC)
+    again = "something went wrong, please retry (N)"
+    yield Accepted(scenario, f"{error}.message", again, "invalid CronSchedule.", _PANIC)
+
+
 def _timer() -> Iterator[Accepted]:
     scenario, run = "bad_commands/timer_without_timeout", "executions[0]"
     described = f"{run}.describe.reply"
@@ -288,6 +297,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     *_forgotten(),
     *_unreadable(),
     *_reset_updates(),
+    *_zone_alone(),
     Accepted("query/is_answered_with_no_type", "calls[3].error", {"code": "DEADLINE_EXCEEDED"}, None, _NO_TYPE),
     Accepted("query/is_answered_with_no_type", "calls[3].reply", None, _FINE, _NO_TYPE),
     Accepted(

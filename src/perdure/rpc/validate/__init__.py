@@ -12,6 +12,13 @@ from perdure.rpc.validate.activities import activity_failed as activity_failed
 from perdure.rpc.validate.activities import activity_failed_by_id as activity_failed_by_id
 from perdure.rpc.validate.activities import activity_heartbeat as activity_heartbeat
 from perdure.rpc.validate.activities import activity_id as activity_id
+from perdure.rpc.validate.batches import batch_job_id as batch_job_id
+from perdure.rpc.validate.batches import batch_options as batch_options
+from perdure.rpc.validate.batches import batches_enabled as batches_enabled
+from perdure.rpc.validate.batches import describe_batch as describe_batch
+from perdure.rpc.validate.batches import list_batches as list_batches
+from perdure.rpc.validate.batches import start_batch as start_batch
+from perdure.rpc.validate.batches import stop_batch as stop_batch
 from perdure.rpc.validate.common import DESERIALIZING_TOKEN as DESERIALIZING_TOKEN
 from perdure.rpc.validate.common import INVALID_NEXT_PAGE_TOKEN as INVALID_NEXT_PAGE_TOKEN
 from perdure.rpc.validate.common import INVALID_TASK_TOKEN as INVALID_TASK_TOKEN
@@ -42,8 +49,6 @@ from perdure.rpc.validate.namespaces import register_namespace as register_names
 from perdure.rpc.validate.namespaces import update_namespace as update_namespace
 from perdure.rpc.validate.operations import activity_execution as activity_execution
 from perdure.rpc.validate.operations import activity_operation as activity_operation
-from perdure.rpc.validate.operations import activity_options as activity_options
-from perdure.rpc.validate.operations import versioning_override as versioning_override
 from perdure.rpc.validate.operations import workflow_options as workflow_options
 from perdure.rpc.validate.operations import workflow_pause as workflow_pause
 from perdure.rpc.validate.queue_config import TOO_MANY_OVERRIDES as TOO_MANY_OVERRIDES

@@ -21,7 +21,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.engine import inputs
 from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Core, Kind
-from perdure.engine.machines.workflow import Cancel, Signal, StartOptions
+from perdure.engine.machines.workflow import Signal, StartOptions
 from perdure.engine.start import Start, resolve
 from perdure.engine.times import get_duration
 from perdure.errors import NotFound
@@ -30,6 +30,7 @@ from perdure.rpc.transport import Call
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.follow_ups import termination_by_reuse
 from perdure.runtime.namespaces import Namespace
+from perdure.runtime.requests import input_of, signal_of
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
@@ -172,7 +173,7 @@ class Executions:
         validate.signal(request, self._runtime.config)
         target = request.workflow_execution
         run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
-        await self._executor.perform(run, inputs.SignalWorkflow(_signal(request)))
+        await self._executor.perform(run, input_of(request, run))
         response = SignalWorkflowExecutionResponse()
         response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
         return response
@@ -183,7 +184,7 @@ class Executions:
         namespace = self._namespace(request, "SignalWithStartWorkflowExecution")
         validate.signal_with_start(request, self._runtime.config, self._runtime.namespaces.rules)
         start = _start_request(request)
-        signal = _signal(request)
+        signal = signal_of(request)
         current = await self._executor.find_current(namespace.id, request.workflow_id)
         terminates = (
             request.workflow_id_conflict_policy
@@ -224,13 +225,7 @@ class Executions:
             request.workflow_execution.run_id,
             request.first_execution_run_id,
         )
-        cancel = Cancel(
-            reason=request.reason,
-            identity=request.identity,
-            request_id=request.request_id,
-            links=list(request.links),
-        )
-        await self._executor.perform(run, inputs.CancelWorkflow(cancel))
+        await self._executor.perform(run, input_of(request, run))
         return RequestCancelWorkflowExecutionResponse()
 
     async def terminate_workflow_execution(
@@ -244,13 +239,7 @@ class Executions:
             request.workflow_execution.run_id,
             request.first_execution_run_id,
         )
-        terminate = inputs.TerminateWorkflow(
-            reason=request.reason,
-            details=request.details if request.HasField("details") else None,
-            identity=request.identity,
-            links=list(request.links),
-        )
-        await self._executor.perform(run, terminate)
+        await self._executor.perform(run, input_of(request, run))
         return TerminateWorkflowExecutionResponse()
 
     async def _find(self, namespace: Namespace, workflow_id: str, run_id: str, first_run_id: str) -> Run:
@@ -281,19 +270,6 @@ def _start_request(request: SignalWithStartWorkflowExecutionRequest) -> StartWor
         else:
             setattr(start, field.name, value)
     return start
-
-
-def _signal(request: SignalWorkflowExecutionRequest | SignalWithStartWorkflowExecutionRequest) -> Signal:
-    source = request.signal_input if isinstance(request, SignalWithStartWorkflowExecutionRequest) else request.input
-    name = "signal_input" if isinstance(request, SignalWithStartWorkflowExecutionRequest) else "input"
-    return Signal(
-        name=request.signal_name,
-        input=source if request.HasField(name) else None,  # type: ignore[arg-type]
-        header=request.header if request.HasField("header") else None,
-        identity=request.identity,
-        request_id=request.request_id,
-        links=list(request.links),
-    )
 
 
 def begun(namespace: str, core: Core) -> StartWorkflowExecutionResponse:
