@@ -19,7 +19,7 @@ class Accepted:
 ACCEPTED = (
     Accepted(
         "go|typescript",
-        "listed_and_counted",
+        "listed_and_counted|schedules_are_listed",
         r"result\.bad query\.error.*(message|details)",
         "Perdure says where a query is wrong.",
     ),

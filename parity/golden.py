@@ -16,6 +16,7 @@ from tests.conformance.driver import prepare
 
 from parity.programs import PROGRAMS, Program, Records, build, run
 
+TRIES = 5
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -42,13 +43,26 @@ async def outlines(program: Program, address: str, names: list[str]) -> Records:
     return {name: outline(records[name]) for name in sorted(records)}
 
 
+async def steady(program: Program, address: str) -> Records:
+    """All scenarios, each repeated until it says the same twice in a row: on a busy machine things come too late."""
+    records = await outlines(program, address, [])
+    names = list(records)
+    for _ in range(TRIES):
+        again = await outlines(program, address, names)
+        names = [name for name in names if again[name] != records[name]]
+        records.update(again)
+        if not names:
+            return records
+    raise SystemExit(f"these scenarios never say the same twice: {', '.join(names)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m parity.golden", description=__doc__)
     parser.add_argument("--reference", required=True, metavar="HOST:PORT")
     address = parser.parse_args().reference
     for program in PROGRAMS:
         build(program)
-        records = asyncio.run(outlines(program, address, []))
+        records = asyncio.run(steady(program, address))
         if broken := {name: record["broken"] for name, record in records.items() if "broken" in record}:
             raise SystemExit(f"these scenarios break: {broken}")
         (GOLDEN / f"{program.family}.json").write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n")
