@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType, ResetReapplyType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import (
+    EventType,
+    ResetReapplyExcludeType,
+    ResetReapplyType,
+    UpdateAdmittedEventOrigin,
+    WorkflowTaskFailedCause,
+)
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.apply import RESETTER
 from perdure.engine.execution import Core, Execution, Kind, Request
-from perdure.engine.machines import workflow, workflow_task
+from perdure.engine.machines import update, workflow, workflow_task
 from perdure.engine.machines.workflow import Signal
 from perdure.engine.transition import Environment, State, Transition
 from perdure.errors import InvalidArgument
@@ -135,6 +141,8 @@ def applies_again(event: HistoryEvent, excluded: frozenset[int], *, own: bool) -
     kind = event.event_type
     if kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
         return ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL not in excluded
+    if kind in _OF_UPDATES:
+        return ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE not in excluded
     if kind in _OF_CHILDREN:
         return own  # the event ids of children mean nothing in another history
     return kind in _AGAIN
@@ -151,6 +159,18 @@ def _signal(t: Transition, event: HistoryEvent) -> None:
         links=list(event.links),
     )
     workflow.record_signal(t, signal)
+
+
+def _update_admitted(t: Transition, event: HistoryEvent) -> None:
+    a = event.workflow_execution_update_admitted_event_attributes
+    update.admit_durably(t, a.request, a.origin)
+
+
+def _update_accepted(t: Transition, event: HistoryEvent) -> None:
+    """It has to be accepted again. One without its request was admitted by an event, which tells the request."""
+    a = event.workflow_execution_update_accepted_event_attributes
+    if a.HasField("accepted_request"):
+        update.admit_durably(t, a.accepted_request, UpdateAdmittedEventOrigin.UPDATE_ADMITTED_EVENT_ORIGIN_REAPPLY)
 
 
 def _options_updated(t: Transition, event: HistoryEvent) -> None:
@@ -199,8 +219,13 @@ _OF_CHILDREN: dict[EventType.ValueType, _Again] = {
     E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT: _child_closed,
     E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: _child_closed,
 }
+_OF_UPDATES: dict[EventType.ValueType, _Again] = {
+    E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: _update_admitted,
+    E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _update_accepted,
+}
 _AGAIN: dict[EventType.ValueType, _Again] = {
     E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _signal,
+    **_OF_UPDATES,
     E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED: _options_updated,
     **_OF_CHILDREN,
 }
