@@ -12,8 +12,10 @@ const { Client, Connection } = require('@temporalio/client');
 const { defineSearchAttributeKey } = require('@temporalio/common');
 const { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime } = require('@temporalio/worker');
 const { TestWorkflowEnvironment } = require('@temporalio/testing');
-const { scenarios } = require('./scenarios');
 const { Session } = require('./session');
+
+const families = [require('./scenarios'), require('./updates'), require('./schedules')];
+const scenarios = Object.assign({}, ...families.map((family) => family.scenarios));
 
 const AT_ONCE = 4;
 const LIMIT_MS = 60_000;

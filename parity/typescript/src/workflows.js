@@ -39,6 +39,24 @@ exports.waiter = async () => {
   return word;
 };
 
+/** Has the updates "add", of what is positive, and "slow", which waits for the signal "go on". Ends at the signal "end". */
+exports.account = async (start) => {
+  let total = start;
+  const seen = {};
+  for (const name of ['end', 'anew', 'go on']) wf.setHandler(wf.defineSignal(name), () => { seen[name] = true; });
+  wf.setHandler(wf.defineUpdate('add'), (amount) => {
+    if (amount > 1000) throw wf.ApplicationFailure.create({ message: 'too much', type: 'TooMuch', nonRetryable: true, details: [amount] });
+    total += amount;
+    return total;
+  }, { validator: (amount) => { if (!(amount > 0)) throw new Error('nothing to add'); } });
+  wf.setHandler(wf.defineUpdate('slow'), async (word) => {
+    await wf.condition(() => seen['go on']);
+    return `slow ${word}`;
+  }, { unfinishedPolicy: wf.HandlerUnfinishedPolicy.ABANDON });
+  await wf.condition(() => seen.end || seen.anew);
+  return seen.anew ? wf.continueAsNew(total) : total;
+};
+
 exports.sleeper = async () => wf.sleep('1 hour');
 
 exports.counter = async () => {
