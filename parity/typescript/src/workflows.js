@@ -1,7 +1,7 @@
 // The workflows of the programs; they run in the SDK's sandbox.
 'use strict';
 
-const { defineSearchAttributeKey } = require('@temporalio/common');
+const { defineSearchAttributeKey, HandlerUnfinishedPolicy } = require('@temporalio/common');
 const wf = require('@temporalio/workflow');
 
 const fast = { initialInterval: '100ms', backoffCoefficient: 1 };
@@ -52,7 +52,7 @@ exports.account = async (start) => {
   wf.setHandler(wf.defineUpdate('slow'), async (word) => {
     await wf.condition(() => seen['go on']);
     return `slow ${word}`;
-  }, { unfinishedPolicy: wf.HandlerUnfinishedPolicy.ABANDON });
+  }, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
   await wf.condition(() => seen.end || seen.anew);
   return seen.anew ? wf.continueAsNew(total) : total;
 };
