@@ -76,7 +76,7 @@ def _namespaces() -> Iterator[Accepted]:
     for scenario, i in _DESCRIBED:
         info = f"calls[{i}].reply.namespace_info"
         names = [f"{info}.capabilities.{name}" for name in _UNBUILT]
-        yield from _each(scenario, [*names, f"{info}.supports_schedules"], True, None, _NOT_BUILT)
+        yield from _each(scenario, names, True, None, _NOT_BUILT)
         on_shutdown = f"{info}.capabilities.worker_poll_complete_on_shutdown"
         yield Accepted(scenario, on_shutdown, True, None, _SETTING)
         limit = f"{info}.limits.workflow_task_completion_size_limit_error"
@@ -246,10 +246,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     ),
     *_each(
         "edge/system_info",
-        [
-            f"calls[0].reply.capabilities.{name}"
-            for name in ("supports_schedules", "nexus", "server_scaled_deployments")
-        ],
+        [f"calls[0].reply.capabilities.{name}" for name in ("nexus", "server_scaled_deployments")],
         True,
         None,
         _NOT_BUILT,

@@ -39,8 +39,8 @@ CAPABILITIES = api.GetSystemInfoResponse.Capabilities(
     count_group_by_execution_status=True,
     # Workers that see it send their build id, which histories show, in place of a binary checksum.
     build_id_based_versioning=True,
+    supports_schedules=True,
     # What is not there is not claimed: SDKs send what they see promised here.
-    supports_schedules=False,
     nexus=False,
     server_scaled_deployments=False,
 )
