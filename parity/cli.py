@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import secrets
@@ -171,6 +172,8 @@ async def run(address: str, names: Iterable[str], token: str) -> Records:
 @asynccontextmanager
 async def _fixtures(address: str, session: Session) -> AsyncIterator[None]:
     """A namespace with search attributes, and a worker; the namespace is deleted in the end."""
+    # An activity that fails is an everyday thing here, not a warning with a traceback.
+    logging.getLogger("temporalio").setLevel(logging.CRITICAL)
     await session.until("operator namespace create -n {namespace}", "operator namespace describe -n {namespace}")
     create = "operator search-attribute create --name CliKeyword --type Keyword --name CliInt --type Int"
     await session.until(create, "workflow count -q 'CliInt = 1'")
@@ -182,6 +185,7 @@ async def _fixtures(address: str, session: Session) -> AsyncIterator[None]:
         workflows=cli_workflows.WORKFLOWS,
         activities=cli_workflows.ACTIVITIES,
         workflow_runner=UnsandboxedWorkflowRunner(),
+        build_id="cli-build",  # otherwise it would be made from the code that runs this
     )
     try:
         async with worker:

@@ -23,7 +23,7 @@ async def flaky() -> None:
 
 
 @activity.defn
-async def hang() -> None:
+async def hang() -> Any:
     activity.raise_complete_async()
 
 

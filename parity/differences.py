@@ -19,6 +19,8 @@ class Accepted:
 _POSITION = "Perdure says where a query is wrong."
 _VERSIONS = "Versions of workers are not done yet."
 _OVERRIDE = "Workers have no versions here: an override that was taken back leaves nothing behind."
+_BUILDS = "Workers have no versions here, so an override changes no list of builds."
+_BATCHER = "The reference's batches are done by a worker with the identity of its process; Perdure's have a name."
 ACCEPTED = (
     Accepted(
         "go|typescript",
@@ -40,7 +42,9 @@ ACCEPTED = (
     ),
     Accepted("cli", "queues", r"\d+ task-queue (get-build-id-reachability|versioning|update-build-ids) .*", _VERSIONS),
     Accepted("cli", "queues", r"\d+ worker deployment (describe|set|delete|update|manager).*", _VERSIONS),
-    Accepted("cli", "options", r"\d+ workflow describe .*", _OVERRIDE),
+    Accepted("cli", "resets|batches", r"\d+ workflow describe .*(first\.out\[\d+\]|BuildIds\.data)", _BUILDS),
+    Accepted("cli", "batches", r"\d+ .*workflowExecutionTerminatedEventAttributes\.identity", _BATCHER),
+    Accepted("cli", "options", r"7 workflow describe .*", _OVERRIDE),
 )
 
 

@@ -159,6 +159,12 @@ def _overrides() -> Iterator[Accepted]:
     yield Accepted("workflow_options/versioning_override", path, None, build_ids, _UNVERSIONED)
     path = f"{info}.versioning_info"
     yield Accepted("workflow_options/versioning_override_is_unset", path, {}, None, _UNVERSIONED)
+    for where in ("calls[6].reply", "executions[2].describe.reply"):
+        info = f"{where}.workflow_execution_info"
+        fields = {"BuildIds": build_ids}
+        path = f"{info}.search_attributes.indexed_fields"
+        yield Accepted("reset_options/changes_them", path, fields, None, _UNVERSIONED)
+        yield Accepted("reset_options/changes_them", f"{info}.versioning_info", {}, None, _UNVERSIONED)
 
 
 _TASK = {"task_queue": {"name": "tq", "kind": "NORMAL"}, "start_to_close_timeout": "10s", "attempt": 1}
