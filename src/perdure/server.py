@@ -210,7 +210,7 @@ class Server:
         updates = UpdateHandlers(runtime, self._updates)
         return [
             Empty(runtime.namespaces.get),
-            System(cluster_id, "sqlite"),
+            System(cluster_id, "sqlite", lambda: self.address),
             NamespaceHandlers(runtime),
             OperatorHandlers(runtime),
             VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),

@@ -81,7 +81,7 @@ def _namespaces() -> Iterator[Accepted]:
     for scenario, i in _DESCRIBED:
         info = f"calls[{i}].reply.namespace_info"
         names = [f"{info}.capabilities.{name}" for name in _UNBUILT]
-        yield from _each(scenario, [*names, f"{info}.supports_schedules"], True, None, _NOT_BUILT)
+        yield from _each(scenario, names, True, None, _NOT_BUILT)
         on_shutdown = f"{info}.capabilities.worker_poll_complete_on_shutdown"
         yield Accepted(scenario, on_shutdown, True, None, _SETTING)
         limit = f"{info}.limits.workflow_task_completion_size_limit_error"
@@ -162,6 +162,12 @@ def _overrides() -> Iterator[Accepted]:
     yield Accepted("workflow_options/versioning_override", path, None, build_ids, _UNVERSIONED)
     path = f"{info}.versioning_info"
     yield Accepted("workflow_options/versioning_override_is_unset", path, {}, None, _UNVERSIONED)
+    for where in ("calls[6].reply", "executions[2].describe.reply"):
+        info = f"{where}.workflow_execution_info"
+        fields = {"BuildIds": build_ids}
+        path = f"{info}.search_attributes.indexed_fields"
+        yield Accepted("reset_options/changes_them", path, fields, None, _UNVERSIONED)
+        yield Accepted("reset_options/changes_them", f"{info}.versioning_info", {}, None, _UNVERSIONED)
 
 
 _TASK = {"task_queue": {"name": "tq", "kind": "NORMAL"}, "start_to_close_timeout": "10s", "attempt": 1}
@@ -284,10 +290,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     ),
     *_each(
         "edge/system_info",
-        [
-            f"calls[0].reply.capabilities.{name}"
-            for name in ("supports_schedules", "nexus", "server_scaled_deployments")
-        ],
+        [f"calls[0].reply.capabilities.{name}" for name in ("nexus", "server_scaled_deployments")],
         True,
         None,
         _NOT_BUILT,

@@ -386,6 +386,7 @@ def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
         retry_policy=a.retry_policy.SerializeToString(deterministic=True) if a.HasField("retry_policy") else b"",
         retry_expiration_ns=now + to_close if to_close else 0,
         priority=priority,
+        has_priority=a.HasField("priority"),
         input=a.input.SerializeToString(deterministic=True) if a.HasField("input") else b"",
         header=a.header.SerializeToString(deterministic=True) if a.HasField("header") else b"",
         queue=None if state.core.status == PAUSED else activity_queue(state.core.namespace_id, a.task_queue.name),

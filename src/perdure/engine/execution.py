@@ -139,6 +139,7 @@ class Activity(Item, kw_only=True):
     reset: bool = False
     reset_heartbeat: bool = False
     original_options: bytes = b""
+    has_priority: bool = False
 
 
 class Timer(Item, kw_only=True):

@@ -170,7 +170,7 @@ def activity_info(activity: Activity, now_ns: int) -> PendingActivityInfo:
             info.heartbeat_details.CopyFrom(Payloads.FromString(activity.heartbeat_details))
     if activity.last_attempt_complete_ns:
         set_time(info.last_attempt_complete_time, activity.last_attempt_complete_ns)
-    if activity.priority:
+    if activity.has_priority or activity.priority:
         info.priority.CopyFrom(Priority.FromString(activity.priority))
     if activity.has_retry_policy:
         _fill_retries(info, activity, now_ns)
