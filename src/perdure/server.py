@@ -22,6 +22,7 @@ from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
+from perdure.rpc.workflow.fast_forwards import FastForwards
 from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.namespaces import NamespaceHandlers
 from perdure.rpc.workflow.nexus_tasks import NexusTasks
@@ -123,6 +124,7 @@ class Server:
         self._polls: Polls | None = None
         self._histories: Histories | None = None
         self._updates: Updates | None = None
+        self._fast_forwards: FastForwards | None = None
         self.port = 0
         """The port, once the server has started."""
         self.http_port: int | None = None
@@ -193,6 +195,7 @@ class Server:
         self._updates = Updates(runtime)
         workflow_tasks = WorkflowTasks(runtime, polls, queries)
         self._histories = Histories(runtime)
+        self._fast_forwards = FastForwards(runtime)
         return [
             Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
@@ -203,6 +206,7 @@ class Server:
             ActivityTasks(runtime, polls),
             ActivityOperations(runtime),
             WorkflowOptions(runtime),
+            self._fast_forwards,
             NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
             UpdateHandlers(runtime, self._updates),
@@ -251,6 +255,8 @@ class Server:
             self._histories.release_all()
         if self._updates is not None:
             self._updates.release_all()
+        if self._fast_forwards is not None:
+            self._fast_forwards.release_all()
         if runtime is not None:
             runtime.matching.stop()
         try:

@@ -32,6 +32,7 @@ from temporalio.api.common.v1 import (
     Payloads,
     RetryPolicy,
     SearchAttributes,
+    TimeSkippingConfig,
     WorkflowExecution,
     WorkflowType,
 )
@@ -129,6 +130,15 @@ def payloads(value: str) -> Payloads:
     return Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=f'"{value}"'.encode())])
 
 
+def skipping(max_skips: int, *, fast_forward: float = 0) -> TimeSkippingConfig:
+    """The config of a workflow that skips time, up to a fast-forward of so many seconds."""
+    config = TimeSkippingConfig(enabled=True, max_session_skip_count=max_skips)
+    if fast_forward:
+        config.fast_forward_config.id = "forward"
+        config.fast_forward_config.duration.CopyFrom(duration(fast_forward))
+    return config
+
+
 def start_request(**fields: Any) -> StartWorkflowExecutionRequest:
     """A start of workflow "w" of type "Flow" on queue "q", its task timeout 10 s; `fields` override."""
     request = StartWorkflowExecutionRequest(
@@ -211,7 +221,8 @@ class Conversation:
             due_ns, kind = due
             self.world.now_ns = max(self.world.now_ns, due_ns)
             items = self.execution.pending[kind].items()
-            keys = [key for key, item in items if item.due_ns is not None and item.due_ns <= self.world.now_ns]
+            now_ns = self.world.now_ns + self.execution.core.offset_ns
+            keys = [key for key, item in items if item.due_ns is not None and item.due_ns <= now_ns]
             self.tell(inputs.Deadline(kind, keys))
         self.world.now_ns = until_ns
 
@@ -220,10 +231,11 @@ class Conversation:
         if not self.execution.running:
             return None
         owed = (Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL)
+        offset_ns = self.execution.core.offset_ns
         dues = [
-            (item.due_ns, kind)
+            (item.due_ns - offset_ns, kind)
             for kind, _, item in self.execution.items()
-            if item.due_ns is not None and item.due_ns <= until_ns and kind not in owed
+            if item.due_ns is not None and item.due_ns - offset_ns <= until_ns and kind not in owed
         ]
         return min(dues, default=None)
 

@@ -141,7 +141,7 @@ def workflow_pause(request: PauseWorkflowExecutionRequest | UnpauseWorkflowExecu
     run_id(request.run_id)
 
 
-def workflow_options(request: UpdateWorkflowExecutionOptionsRequest) -> None:
+def workflow_options(request: UpdateWorkflowExecutionOptionsRequest, config: Dynamic) -> None:
     if not request.workflow_execution.workflow_id:
         raise InvalidArgument(common.WORKFLOW_ID_NOT_SET)
     if not request.HasField("update_mask"):
@@ -156,7 +156,7 @@ def workflow_options(request: UpdateWorkflowExecutionOptionsRequest) -> None:
                 f'for message "{options.DESCRIPTOR.full_name}"'
             )
     values.check_priority(options.priority)
-    common.no_time_skipping(options.time_skipping_config if options.HasField("time_skipping_config") else None)
+    common.time_skipping(options, config)
     run_id(request.workflow_execution.run_id)
 
 
