@@ -16,6 +16,7 @@ import click
 from perdure import config
 from perdure.cli.up import up
 from perdure.config import Dynamic, RetryDefaults
+from perdure.rpc.api_doc import api_doc
 
 DOCS = Path(__file__).parent
 
@@ -95,6 +96,8 @@ def main() -> None:
     for document in SECTIONS:
         (DOCS / document).write_text(rendered(document), "utf-8")
         sys.stdout.write(f"docs/{document}\n")
+    (DOCS / "API.md").write_text(api_doc(), "utf-8")
+    sys.stdout.write("docs/API.md\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ DOC = Path(__file__).parents[1] / "docs" / "API.md"
 
 
 def test_the_doc_is_what_the_code_makes() -> None:
-    assert DOC.read_text() == api_doc(), "run: python -m perdure.rpc.api_doc > docs/API.md"
+    assert DOC.read_text() == api_doc(), "run: make docs"
 
 
 def test_every_method_is_declared_and_nothing_else() -> None:

@@ -205,6 +205,16 @@ class Dynamic:
     disallow_query: bool = _key("system.disallowQuery", False)
     """Queries are refused."""
 
+    # Batch operations.
+    enable_batcher: bool = _key("frontend.enableBatcher", True)
+    """There are batch operations."""
+    max_concurrent_batch_operations: int = _key("frontend.MaxConcurrentBatchOperationPerNamespace", 1)
+    """Batch jobs that may run at once in a namespace."""
+    batcher_rps: int = _key("worker.batcherRPS", 50)
+    """Operations a second of one batch job."""
+    batcher_concurrency: int = _key("worker.batcherConcurrency", 5)
+    """Executions that a batch job may be stuck at before it takes no others."""
+
     # Long polls, pages.
     matching_long_poll_expiration_interval_s: float = _key("matching.longPollExpirationInterval", 60.0)
     """A poll for a task answers empty after this."""

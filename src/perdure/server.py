@@ -18,12 +18,14 @@ from perdure.rpc.services import SERVICES
 from perdure.rpc.transport import Handler, Transport
 from perdure.rpc.workflow.activity_operations import ActivityOperations
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
+from perdure.rpc.workflow.batch import BatchHandlers
 from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
 from perdure.rpc.workflow.fast_forwards import FastForwards
 from perdure.rpc.workflow.history import Histories
+from perdure.rpc.workflow.multi_operation import MultiOperations
 from perdure.rpc.workflow.namespaces import NamespaceHandlers
 from perdure.rpc.workflow.nexus_tasks import NexusTasks
 from perdure.rpc.workflow.operator import OperatorHandlers
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from perdure.rpc.http.server import HttpServer
+    from perdure.runtime.executor import Publish
     from perdure.runtime.skipping import SkippedTime
 
 CLUSTER_ID_KEY = "cluster-id"
@@ -145,6 +148,16 @@ class Server:
         assert self._runtime is not None, "the server does not run"
         return self._runtime.namespaces.get(name).id
 
+    def observe(self, observer: Publish) -> None:
+        """Call it, on the server's loop, for each decision about a run once that is durable."""
+        assert self._runtime is not None, "the server does not run"
+        self._runtime.observers.append(observer)
+
+    def unobserve(self, observer: Publish) -> None:
+        """No longer call it."""
+        if self._runtime is not None:
+            self._runtime.observers.remove(observer)
+
     async def start(self) -> None:
         """Open the file, listen, and go on with what is due."""
         settings = self.settings
@@ -196,6 +209,8 @@ class Server:
         workflow_tasks = WorkflowTasks(runtime, polls, queries)
         self._histories = Histories(runtime)
         self._fast_forwards = FastForwards(runtime)
+        executions = Executions(runtime, workflow_tasks)
+        updates = UpdateHandlers(runtime, self._updates)
         return [
             Empty(runtime.namespaces.get),
             System(cluster_id, "sqlite"),
@@ -209,11 +224,13 @@ class Server:
             self._fast_forwards,
             NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
-            UpdateHandlers(runtime, self._updates),
-            Executions(runtime, workflow_tasks),
+            executions,
+            updates,
+            MultiOperations(runtime, executions, updates),
             self._histories,
             Descriptions(runtime),
             ScheduleHandlers(runtime),
+            BatchHandlers(runtime),
             Deletions(runtime),
             ResetRequests(runtime),
             TaskQueues(runtime),

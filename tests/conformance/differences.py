@@ -42,6 +42,8 @@ _UNVERSIONED = "Workers have no versions here: an override is kept and shown, an
 _SHARED = "The reference's event shares its config with the state, where the skip of the same moment switches it off."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
+_PANIC = "The reference's parser breaks on a time zone without a schedule."
+
 
 def _each(scenario: str, paths: Iterable[str], reference: Any, perdure: Any, reason: str) -> Iterator[Accepted]:
     return (Accepted(scenario, path, reference, perdure, reason) for path in paths)
@@ -186,6 +188,13 @@ def _forgotten() -> Iterator[Accepted]:
         yield Accepted(scenario, f"calls[{call}].error.message", aborted, f'update "{update_id}" not found', _FORGOTTEN)
 
 
+def _zone_alone() -> Iterator[Accepted]:
+    scenario, error = "cron_retry_chain/schedules_that_are_refused", "calls[23].error"
+    yield Accepted(scenario, f"{error}.code", "INTERNAL", "INVALID_ARGUMENT", _PANIC)
+    again = "something went wrong, please retry (N)"
+    yield Accepted(scenario, f"{error}.message", again, "invalid CronSchedule.", _PANIC)
+
+
 def _timer() -> Iterator[Accepted]:
     scenario, run = "bad_commands/timer_without_timeout", "executions[0]"
     described = f"{run}.describe.reply"
@@ -269,6 +278,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     Accepted("history/in_pages_of_one", "calls[5].reply.next_page_token", "token", None, _NO_EMPTY_PAGE),
     Accepted("history/in_pages_of_one", "calls[6]", _EMPTY_PAGE, None, _NO_EMPTY_PAGE),
     *_forgotten(),
+    *_zone_alone(),
     Accepted("query/is_answered_with_no_type", "calls[3].error", {"code": "DEADLINE_EXCEEDED"}, None, _NO_TYPE),
     Accepted("query/is_answered_with_no_type", "calls[3].reply", None, _FINE, _NO_TYPE),
     Accepted(

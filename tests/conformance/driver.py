@@ -89,6 +89,8 @@ class Driver:
     token: str = field(default_factory=lambda: secrets.token_hex(6))
     entries: list[Entry] = field(default_factory=list)
     executions: dict[tuple[str, str], Execution] = field(default_factory=dict)
+    namespace: str = NAMESPACE
+    """Where calls go that name no namespace."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -144,7 +146,7 @@ class Driver:
         module = service_pb if hasattr(service_pb, f"{method}Request") else operator_pb
         cls: type[Message] = getattr(module, f"{method}Request")
         if "namespace" in cls.DESCRIPTOR.fields_by_name and module is service_pb:
-            fields = {"namespace": NAMESPACE, **fields}
+            fields = {"namespace": self.namespace, **fields}
         return build(cls, fields)
 
     async def _send(
@@ -175,8 +177,9 @@ class Driver:
         elif getattr(reply, "run_id", "") and hasattr(request, "workflow_id"):
             self.touch(request.workflow_id, reply.run_id, namespace)
 
-    def touch(self, workflow_id: str, run_id: str, namespace: str = NAMESPACE) -> None:
+    def touch(self, workflow_id: str, run_id: str, namespace: str = "") -> None:
         """Marks a run as part of the conversation: its history and description are recorded at the end."""
+        namespace = namespace or self.namespace
         self.executions.setdefault((namespace, run_id), Execution(namespace, workflow_id, run_id))
 
     # ---- clients -----------------------------------------------------------------------------------------------
@@ -359,12 +362,12 @@ class Driver:
 
         await self.until(listed)
 
-    async def events(self, execution: Any, namespace: str = NAMESPACE) -> list[history_pb.HistoryEvent]:
+    async def events(self, execution: Any, namespace: str = "") -> list[history_pb.HistoryEvent]:
         """All events of a run, unrecorded."""
         events: list[history_pb.HistoryEvent] = []
         page = b""
         while True:
-            fields = {"execution": execution, "next_page_token": page, "namespace": namespace}
+            fields = {"execution": execution, "next_page_token": page, "namespace": namespace or self.namespace}
             reply = await self.quietly("GetWorkflowExecutionHistory", **fields)
             if not reply:
                 return events

@@ -8,7 +8,7 @@ from typing import Any
 import temporalio.api.failure.v1 as failure_pb
 import temporalio.api.protocol.v1 as protocol_pb
 import temporalio.api.update.v1 as update_pb
-from tests.conformance.driver import Driver
+from tests.conformance.driver import NAMESPACE, Driver
 from tests.conformance.messages import build, command, failure, payloads
 
 
@@ -101,3 +101,34 @@ async def answer(d: Driver, task: Any, *messages: protocol_pb.Message, then: Any
     """Completes a task with messages, each with its command but the rejections, and with the commands of `then`."""
     speaking = [each for each in messages if not each.body.Is(update_pb.Rejection.DESCRIPTOR)]
     return await d.complete(task, *commands(*speaking), *then, messages=messages, **fields)
+
+
+def begin_with_start(
+    d: Driver,
+    update_id: str | None = "u",
+    *args: Any,
+    stage: str | None = "COMPLETED",
+    start: dict[str, Any] | None = None,
+    update: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Any:
+    """Begins an update-with-start; its reply is awaited later. `start`, `update`: fields of the operations."""
+    namespace = {"namespace": NAMESPACE}
+    default = {
+        **namespace,
+        "workflow_execution": d.workflow_id,
+        "wait_policy": {"lifecycle_stage": stage} if stage else None,
+        "request": request(update_id, *args),
+    }
+    operations = [
+        {"start_workflow": {**namespace, **d.start_fields(None, start)}},
+        {"update_workflow": {**default, **(update or {})}},
+    ]
+    return d.begin("ExecuteMultiOperation", operations=operations, **fields)
+
+
+async def with_start(d: Driver, update_id: str | None = "u", *args: Any, **fields: Any) -> Any:
+    """Begins an update-with-start, and gives it the time to get there."""
+    call = begin_with_start(d, update_id, *args, **fields)
+    await asyncio.sleep(0.4)
+    return call

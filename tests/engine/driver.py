@@ -32,7 +32,6 @@ from temporalio.api.common.v1 import (
     Payloads,
     RetryPolicy,
     SearchAttributes,
-    TimeSkippingConfig,
     WorkflowExecution,
     WorkflowType,
 )
@@ -128,15 +127,6 @@ def duration(seconds: float) -> Duration:
 
 def payloads(value: str) -> Payloads:
     return Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=f'"{value}"'.encode())])
-
-
-def skipping(max_skips: int, *, fast_forward: float = 0) -> TimeSkippingConfig:
-    """The config of a workflow that skips time, up to a fast-forward of so many seconds."""
-    config = TimeSkippingConfig(enabled=True, max_session_skip_count=max_skips)
-    if fast_forward:
-        config.fast_forward_config.id = "forward"
-        config.fast_forward_config.duration.CopyFrom(duration(fast_forward))
-    return config
 
 
 def start_request(**fields: Any) -> StartWorkflowExecutionRequest:

@@ -20,6 +20,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from tests.engine import driver as d
 from tests.engine.driver import Conversation
+from tests.engine.time_skipping import skipping
 
 from perdure.config import Dynamic
 from perdure.engine import inputs
@@ -55,9 +56,9 @@ STARTS: dict[str, dict[str, Any]] = {
     "cron": {"cron_schedule": "* * * * *", "backoff_s": 20},
     "delayed": {"backoff_s": 5, "workflow_execution_timeout": d.duration(90)},
     "timed": {"workflow_run_timeout": d.duration(50), "workflow_execution_timeout": d.duration(100)},
-    "skipping": {"time_skipping_config": d.skipping(9), "workflow_execution_timeout": d.duration(9000)},
-    "skipping again": {"time_skipping_config": d.skipping(50), "retry_policy": RETRY, "backoff_s": 5},
-    "fast-forwarded": {"time_skipping_config": d.skipping(50, fast_forward=12)},
+    "skipping": {"time_skipping_config": skipping(9), "workflow_execution_timeout": d.duration(9000)},
+    "skipping again": {"time_skipping_config": skipping(50), "retry_policy": RETRY, "backoff_s": 5},
+    "fast-forwarded": {"time_skipping_config": skipping(50, fast_forward=12)},
 }
 TIMEOUTS: list[dict[str, Any]] = [
     {"start_to_close": 10},
@@ -312,7 +313,7 @@ class Talk:
     def skip(self, a: int, b: int, wishes: list[Wish]) -> None:
         options = WorkflowExecutionOptions()
         if b:
-            options.time_skipping_config.CopyFrom(d.skipping(b, fast_forward=a if a > 4 else 0))
+            options.time_skipping_config.CopyFrom(skipping(b, fast_forward=a if a > 4 else 0))
         if b == 9:
             options.time_skipping_config.Clear()
             options.time_skipping_config.max_session_skip_count = 5
@@ -444,13 +445,14 @@ WANTED = {
     *(f"start {name}" for name in STARTS),
 }
 
-ROUNDS = 4
-"""What is rare may be missed by the conversations of one round."""
-
 
 @SETTINGS
 @given(st.sampled_from(sorted(STARTS)), st.integers(0, 2**32))
 def _talk(start: str, seed: int) -> None:
+    _converse(start, seed, note)
+
+
+def _converse(start: str, seed: int, note: Callable[[str], None] = lambda step: None) -> None:
     talk = Talk(start)
     after_close = 0
     for step in islice(random_steps(seed), 80):
@@ -462,12 +464,22 @@ def _talk(start: str, seed: int) -> None:
     talk.settle(0, 0, [])
 
 
+def _missing() -> set[str]:
+    return {name for name in WANTED if not REACHED[name]}
+
+
+def _reach_the_rest() -> None:
+    """What one talk in fifty comes to may be missing by chance; what a thousand don't come to is out of reach."""
+    for seed in range(1000):
+        if not _missing():
+            return
+        _converse(sorted(STARTS)[seed % len(STARTS)], seed)
+
+
 def test_random_conversations() -> None:
     """The state is what the events say, nothing is lost, and what is refused leaves no trace. See `invariants`."""
     REACHED.clear()
-    for _ in range(ROUNDS):
-        _talk()
-        if all(REACHED[name] for name in WANTED):
-            break
+    _talk()
+    _reach_the_rest()
     print("\nreached:", dict(sorted(REACHED.items())))
-    assert not {name for name in WANTED if not REACHED[name]}, "out of reach"
+    assert not _missing(), "out of reach"

@@ -136,7 +136,7 @@ async def test_a_plain_function_may_keep_the_call() -> None:
     ],
 )
 async def test_what_is_no_message_is_refused_in_the_real_servers_words(data: bytes, words: str) -> None:
-    call = await ask([System("id", "sqlite"), Empty(str)], WORKFLOW + "ListBatchOperations", data)
+    call = await ask([System("id", "sqlite"), Empty(str)], WORKFLOW + "ListWorkflowRules", data)
     assert isinstance(call.error, errors.Internal)
     assert call.error.message == f"grpc: error unmarshalling request: {words}"
 
@@ -220,7 +220,7 @@ async def test_listings_of_features_to_come_are_empty_for_a_known_namespace() ->
         if namespace != "default":
             raise errors.NamespaceNotFound(namespace)
 
-    listings = ["ListBatchOperations", "ListWorkflowRules"]
+    listings = ["ListWorkflowRules", "ListWorkflowRules"]
     listings += ["ListWorkerDeployments", "ListActivityExecutions", "CountActivityExecutions"]
     listings += ["ListNexusOperationExecutions", "CountNexusOperationExecutions"]
     for name in listings:

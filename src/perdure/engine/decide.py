@@ -62,6 +62,8 @@ def begin_by_reset(run_key: int, env: Environment, prefix: State, plan: reset.Pl
 def begin(run_key: int, env: Environment, request: Any, options: workflow.StartOptions) -> tuple[Transition, Decision]:
     """A new run, as a transition and a decision."""
     t = workflow.begin(run_key, env, request, options)
+    if options.update is not None:
+        update.admit_with_start(t, options.update)
     return t, t.finish()
 
 

@@ -39,6 +39,9 @@ class Kind(IntEnum):
     SCHEDULE_TICK = 22
     SCHEDULE_START = 23
     SCHEDULE_STOP = 24
+    BATCH = 30
+    BATCH_STEP = 31
+    BATCH_PAGE = 32
 
 
 class Item(msgspec.Struct, array_like=True, kw_only=True):

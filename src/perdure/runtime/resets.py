@@ -29,6 +29,7 @@ CONTINUED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW
 COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 SCHEDULED = EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
 
+NO_WORKFLOW_TASK = "unable to find any scheduled or completed task"
 PAGE_BATCHES = 100
 EVENTS_AT_ONCE = 250
 """After so many events others get their turn."""
@@ -160,7 +161,7 @@ class Resets:
 
 def _point(run: Run, event_id: int) -> Point:
     if not event_id:
-        raise InvalidArgument("unable to find any scheduled or completed task")
+        raise InvalidArgument(NO_WORKFLOW_TASK)
     return Point(run.core.run_id, event_id)
 
 

@@ -12,6 +12,8 @@ from perdure.engine import inputs
 from perdure.engine.execution import Key, Kind, WorkflowTask
 from perdure.engine.transition import Decision
 from perdure.errors import NotFound
+from perdure.runtime.batch import KINDS as BATCH_KINDS
+from perdure.runtime.batch import Batches
 from perdure.runtime.executor import Executor, Publish
 from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
@@ -53,6 +55,8 @@ class Runtime:
         self.matching = Matching(executor.storage, executor.clock, self.config)
         self.queue_configs = QueueConfigs(executor, self.matching)
         self.resets = Resets(executor)
+        self.batches = Batches(executor, self.resets)
+        self._actors |= dict.fromkeys(BATCH_KINDS, self.batches.act)
         self.workers = Workers(
             executor.clock,
             ttl_s=self.config.worker_registry_entry_ttl_s,
@@ -71,6 +75,8 @@ class Runtime:
         self.retention = Retention(executor, namespaces)
         self.published: Publish = lambda run, decision: None
         """Called for each decision, once it is durable, after its tasks and deadlines were taken note of."""
+        self.observers: list[Publish] = []
+        """Called for each decision, once it is durable, after everything else; for tests that watch."""
         executor.publish = self._publish
         executor.forgotten = self._forgotten
 
@@ -123,6 +129,8 @@ class Runtime:
         self.time.published(run, decision)
         if decision.updates:
             self.published(run, decision)
+        for observer in self.observers:
+            observer(run, decision)
 
     def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask, offset_ns: int) -> None:
         if not (kind == Kind.WORKFLOW_TASK and item.sticky and self.sticky.leave(run, item)):

@@ -18,11 +18,9 @@ import heapq
 import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
-from perdure.clock import SECOND_NS, Clock, Timer
-from perdure.engine.execution import Activity, Item, Key, Kind, WorkflowTask
+from perdure.clock import SECOND_NS
+from perdure.engine.execution import Activity, Item, Key, Kind, Update, UpdateState, WorkflowTask
 from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import FailedPrecondition
@@ -30,15 +28,13 @@ from perdure.runtime import rows
 from perdure.runtime.deadlines import Act
 from perdure.runtime.executor import Executor
 from perdure.runtime.matching import Matching
+from perdure.runtime.namespace_time import Advance, Mode, NamespaceTime, SkippedClock
 from perdure.runtime.run import Run
 from perdure.storage.base import DueItem, ReadyItem
 
 log = logging.getLogger(__name__)
 
 Release = Callable[[], None]
-PendingId = tuple[int, Kind, Key]
-"""(run key, kind, key)"""
-
 PATIENCE_S = 1.0
 """How long `advance` waits for what became ready on its way, after the last sign of progress."""
 POLLED_WITHIN_S = 1.0
@@ -47,84 +43,9 @@ LOOK_AGAIN_NS = 50_000_000
 """How often to look whether what holds time is still there, if nothing says so."""
 STALL_S = 10.0
 """After so long without a jump the log says what holds time, if somebody waits."""
-MAX_SKIPS = 100_000
-"""Jumps that a namespace makes by itself, unless told otherwise."""
 PAGE = 1_000
 NEVER_NS = 2**63 - 1
 RETRY_NS = SECOND_NS
-
-
-class Mode(Enum):
-    """How the clock of a namespace moves, apart from `advance`."""
-
-    SKIP = "skip"
-    """By jumps, when it may."""
-    MANUAL = "manual"
-    """As real time does."""
-
-
-class SkippedClock:
-    """Real time and an offset; it can stand still for a moment. Never goes back."""
-
-    def __init__(self, clock: Clock, start_ns: int | None = None) -> None:
-        self._clock = clock
-        self._offset_ns = 0 if start_ns is None else start_ns - clock.now_ns()
-        self._frozen_ns: int | None = None
-        self._last_ns = 0
-
-    def now_ns(self) -> int:
-        if self._frozen_ns is not None:
-            return self._frozen_ns
-        self._last_ns = max(self._last_ns, self._clock.now_ns() + self._offset_ns)
-        return self._last_ns
-
-    def freeze_at(self, time_ns: int) -> None:
-        """Stand still, at this time or, if it has passed, at the present one."""
-        self._frozen_ns = self._last_ns = max(time_ns, self.now_ns())
-
-    def thaw(self) -> None:
-        """Go on from where it stood still."""
-        if self._frozen_ns is not None:
-            self._offset_ns = self._frozen_ns - self._clock.now_ns()
-            self._frozen_ns = None
-
-    def real_ns(self, time_ns: int) -> int:
-        """When the server's clock will be there, if nothing jumps."""
-        return time_ns - self._offset_ns
-
-
-@dataclass(slots=True, eq=False)
-class _Advance:
-    """An `advance` under way."""
-
-    target_ns: int
-    done: asyncio.Future[None]
-
-
-@dataclass(slots=True, eq=False)
-class NamespaceTime:
-    """The clock of one namespace, its deadlines, and what holds it."""
-
-    clock: SkippedClock
-    mode: Mode = Mode.SKIP
-    skips_left: int = MAX_SKIPS
-    skips: int = 0
-    """Jumps made so far, by itself or by `advance`."""
-    deadlines: list[tuple[int, int, PendingId]] = field(default_factory=list)
-    due: dict[PendingId, int] = field(default_factory=dict)
-    """The deadlines that stand: of the entries in `deadlines`, these alone count."""
-    tasks: dict[PendingId, tuple[Run, Item]] = field(default_factory=dict)
-    """Workflow and activity tasks that are ready or handed out."""
-    holds: dict[object, str] = field(default_factory=dict)
-    waiting: int = 0
-    advances: list[_Advance] = field(default_factory=list)
-    overlooked: set[object] = field(default_factory=set)
-    """What does not hold the `advance` under way: it was there before, or takes too long."""
-    progress_ns: int = 0
-    """When something happened last, by the server's clock."""
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    alarm: Timer | None = None
-    told: bool = False
 
 
 class SkippedTime:
@@ -154,6 +75,22 @@ class SkippedTime:
                 self._spawn(namespace_id, time)
         return time
 
+    def forget(self, namespace_id: str) -> None:
+        """Nobody cares for the time of the namespace any more: its clock no longer jumps, and nothing is due there."""
+        time = self._times.pop(namespace_id, None)
+        if time is None:
+            return
+        for advance in time.advances:
+            advance.done.cancel()
+        if time.alarm is not None:
+            time.alarm.cancel()
+        if time.runner is not None:
+            time.runner.cancel()
+
+    def now_ns(self) -> int:
+        """The server's own clock."""
+        return self._clock.now_ns()
+
     def latest_ns(self) -> int:
         """What the clock that is farthest ahead says."""
         return max((time.clock.now_ns() for time in self._times.values()), default=self._clock.now_ns())
@@ -167,12 +104,13 @@ class SkippedTime:
         self.reload()
 
     def _spawn(self, namespace_id: str, time: NamespaceTime) -> None:
-        self._keep(self._run(namespace_id, time), f"time of {namespace_id}")
+        time.runner = self._keep(self._run(namespace_id, time), f"time of {namespace_id}")
 
-    def _keep(self, coroutine: Coroutine[None, None, None], name: str) -> None:
+    def _keep(self, coroutine: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
     async def stop(self) -> None:
         self._started = False
@@ -203,7 +141,7 @@ class SkippedTime:
         elif time.due.get(pending) != due_ns:
             time.due[pending] = due_ns
             heapq.heappush(time.deadlines, (due_ns, next(self._order), pending))
-        if isinstance(item, WorkflowTask | Activity) and (item.started_ns or item.queue):
+        if item is not None and _holds(item):
             time.tasks[pending] = (run, item)
         else:
             time.tasks.pop(pending, None)
@@ -286,19 +224,50 @@ class SkippedTime:
             time.wake.set()
 
     async def advance(self, by_ns: int, namespace_id: str | None = None) -> None:
-        """Move the clock of a namespace on, or those of all, and do what falls due on the way, each at its time."""
-        times = [self.of(namespace_id)] if namespace_id is not None else list(self._times.values())
-        await asyncio.gather(*(self._advance(time, time.clock.now_ns() + by_ns) for time in times))
+        """Move the clock of a namespace on, or those of all, and do what falls due on the way, each at its time.
+
+        Raises `FailedPrecondition` for a namespace whose time is real; among all, those stay."""
+        await asyncio.gather(
+            *(self._advance(time, time.clock.now_ns() + by_ns) for time in self._movable(namespace_id))
+        )
 
     async def advance_to(self, target_ns: int, namespace_id: str | None = None) -> None:
         """`advance` to a time; clocks that are there already stay."""
-        times = [self.of(namespace_id)] if namespace_id is not None else list(self._times.values())
-        await asyncio.gather(*(self._advance(time, target_ns) for time in times))
+        await asyncio.gather(*(self._advance(time, target_ns) for time in self._movable(namespace_id)))
 
-    async def _advance(self, time: NamespaceTime, target_ns: int) -> None:
-        advance = _Advance(target_ns, asyncio.get_running_loop().create_future())
+    async def settle(self, namespace_id: str) -> None:
+        """Wait until nothing is in flight, or nothing has happened for `PATIENCE_S`. What is due by now is done."""
+        time = self.of(namespace_id)
+        self._progress(time)
+        await self._advance(time, time.clock.now_ns(), patient=True)
+
+    def expect(self, namespace_id: str, queues: Sequence[str], there: bool) -> None:
+        """Whether these queues are known to have a worker, even while it does not poll."""
+        time = self.of(namespace_id)
+        (time.expected.update if there else time.expected.difference_update)(queues)
+        time.wake.set()
+
+    def overlook(self, namespace_id: str, run_id: str, activity_id: str, attempt: int) -> None:
+        """This attempt will not end by itself: `advance` does not wait for it. It holds time as always."""
+        time = self.of(namespace_id)
+        for pending, (run, item) in time.tasks.items():
+            if isinstance(item, Activity) and (run.core.run_id, item.activity_id) == (run_id, activity_id):
+                time.blocked.add((pending, attempt))
+        time.wake.set()
+
+    def _movable(self, namespace_id: str | None) -> list[NamespaceTime]:
+        if namespace_id is None:
+            return [time for time in self._times.values() if time.mode is not Mode.REAL]
+        time = self.of(namespace_id)
+        if time.mode is Mode.REAL:
+            raise FailedPrecondition("The clock of this namespace is real: it can't be moved.")
+        return [time]
+
+    async def _advance(self, time: NamespaceTime, target_ns: int, *, patient: bool = False) -> None:
+        advance = Advance(target_ns, asyncio.get_running_loop().create_future())
         time.advances.append(advance)
-        time.overlooked |= {token for token, _ in self._in_flight(time)}
+        if not patient:
+            time.overlooked |= {token for token, _ in self._in_flight(time)}
         time.wake.set()
         try:
             await advance.done
@@ -313,13 +282,15 @@ class SkippedTime:
         reasons = [what for _, what in self._in_flight(time)]
         if self._locks:
             reasons.append(f"time skipping is locked {self._locks} times")
-        if time.mode is not Mode.SKIP:
+        if time.mode is Mode.MANUAL:
             reasons.append("the clock of this namespace is moved by hand")
+        if time.mode is Mode.REAL:
+            reasons.append("the clock of this namespace is real")
         if not time.waiting:
             reasons.append("nobody waits for a workflow")
         if time.skips_left <= 0:
             reasons.append(f"its budget of skips is spent ({time.skips} were made)")
-        if self._next_due_ns(time) is None:
+        if self.next_due_ns(time) is None:
             reasons.append("nothing is due, ever: no timer, retry or timeout is pending")
         return reasons
 
@@ -330,14 +301,16 @@ class SkippedTime:
         for pending, (run, item) in time.tasks.items():
             if run.deleted:
                 continue
-            if item_text := self._task_text(run, item):
+            if item_text := self._task_text(time, run, item):
                 yield (pending, getattr(item, "attempt", 0)), item_text
         yield from time.holds.items()
 
-    def _task_text(self, run: Run, item: Item) -> str:
+    def _task_text(self, time: NamespaceTime, run: Run, item: Item) -> str:
         """What to say of a task that holds time; empty if it does not."""
-        assert isinstance(item, WorkflowTask | Activity)
         workflow_id = run.core.workflow_id
+        if isinstance(item, Update):
+            return f"update {item.update_id} of workflow {workflow_id} is not accepted yet"
+        assert isinstance(item, WorkflowTask | Activity)
         what = (
             "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}#{item.activity_id}"
         )
@@ -347,16 +320,19 @@ class SkippedTime:
         queue = item.queue or ""
         if isinstance(item, WorkflowTask) and item.sticky and not self._matching.has_pollers(queue, POLLED_WITHIN_S):
             queue = workflow_queue(run.core.namespace_id, run.core.task_queue)
-        if self._matching.has_pollers(queue, POLLED_WITHIN_S):
+        if queue in time.expected or self._matching.has_pollers(queue, POLLED_WITHIN_S):
             return f"{what} of workflow {workflow_id} waits for a worker that polls"
         return ""
 
     def idle_tasks(self, namespace_id: str) -> list[str]:
         """Tasks that are ready and that no worker polls for. They don't hold time, but a test may wait for them."""
         texts = []
-        for run, item in self.of(namespace_id).tasks.values():
+        time = self.of(namespace_id)
+        for run, item in time.tasks.values():
+            if isinstance(item, Update) or run.deleted:
+                continue
             assert isinstance(item, WorkflowTask | Activity)
-            if not run.deleted and not item.started_ns and not self._task_text(run, item):
+            if not item.started_ns and not self._task_text(time, run, item):
                 what = "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}"
                 texts.append(f"{what} of workflow {run.core.workflow_id}: no worker polls queue {item.task_queue}")
         return texts
@@ -378,7 +354,8 @@ class SkippedTime:
                 time.alarm = self._clock.call_at(self._clock.now_ns() + RETRY_NS, time.wake.set)
             await time.wake.wait()
 
-    def _next_due_ns(self, time: NamespaceTime) -> int | None:
+    def next_due_ns(self, time: NamespaceTime) -> int | None:
+        """When the next timer, retry, timeout or start is due; None if nothing is."""
         while time.deadlines:
             due_ns, _, pending = time.deadlines[0]
             if time.due.get(pending) == due_ns:
@@ -388,7 +365,7 @@ class SkippedTime:
 
     async def _fire_due(self, time: NamespaceTime) -> None:
         """Act on what is due, all of one moment at a time; the clock stands still for that."""
-        while (due_ns := self._next_due_ns(time)) is not None and due_ns <= time.clock.now_ns():
+        while (due_ns := self.next_due_ns(time)) is not None and due_ns <= time.clock.now_ns():
             time.clock.freeze_at(due_ns)
             try:
                 for run_key, kind, keys in self._pop(time, due_ns):
@@ -401,7 +378,7 @@ class SkippedTime:
     def _pop(self, time: NamespaceTime, due_ns: int) -> Iterator[tuple[int, Kind, list[Key]]]:
         """What is due at one moment, by run and kind."""
         found: dict[tuple[int, Kind], list[Key]] = {}
-        while self._next_due_ns(time) == due_ns:
+        while self.next_due_ns(time) == due_ns:
             _, _, pending = heapq.heappop(time.deadlines)
             del time.due[pending]
             run_key, kind, key = pending
@@ -428,7 +405,7 @@ class SkippedTime:
         """Jump to where the clock may go. Whether it did, or an `advance` has come to its end."""
         if time.advances:
             return self._move_on(time)
-        due_ns = self._next_due_ns(time)
+        due_ns = self.next_due_ns(time)
         free = not self._locks and time.mode is Mode.SKIP and time.waiting and time.skips_left > 0
         if not free or due_ns is None or any(True for _ in self._in_flight(time)):
             return False
@@ -440,12 +417,12 @@ class SkippedTime:
 
     def _move_on(self, time: NamespaceTime) -> bool:
         advance = min(time.advances, key=lambda advance: advance.target_ns)
-        blocking = {token for token, _ in self._in_flight(time)} - time.overlooked
+        blocking = {token for token, _ in self._in_flight(time)} - time.overlooked - time.blocked
         if blocking:
             if self._clock.now_ns() - time.progress_ns < PATIENCE_S * SECOND_NS:
                 return False
             time.overlooked |= blocking
-        due_ns = self._next_due_ns(time)
+        due_ns = self.next_due_ns(time)
         if due_ns is not None and due_ns <= advance.target_ns:
             self._jump(time, due_ns)
             return True
@@ -457,7 +434,7 @@ class SkippedTime:
 
     def _jump(self, time: NamespaceTime, to_ns: int) -> None:
         time.clock.freeze_at(to_ns)
-        if self._next_due_ns(time) != to_ns:
+        if self.next_due_ns(time) != to_ns:
             time.clock.thaw()
         time.skips += 1
         time.progress_ns = self._clock.now_ns()
@@ -466,7 +443,7 @@ class SkippedTime:
         """When to look again, if nothing happens before."""
         if time.alarm is not None:
             time.alarm.cancel()
-        due_ns = self._next_due_ns(time)
+        due_ns = self.next_due_ns(time)
         moments = [] if due_ns is None else [time.clock.real_ns(due_ns)]
         if time.advances or (time.waiting and not self._locks):
             moments.append(self._clock.now_ns() + LOOK_AGAIN_NS)
@@ -479,3 +456,10 @@ class SkippedTime:
         reasons = self.holding(namespace_id) + self.idle_tasks(namespace_id)
         name = self._executor.namespaces.by_id(namespace_id).name
         log.warning("time has stood in namespace %s for %d s: %s", name, STALL_S, "; ".join(reasons))
+
+
+def _holds(item: Item) -> bool:
+    """Whether the item is a task that is ready or handed out, or an update that no worker has accepted yet."""
+    if isinstance(item, Update):
+        return item.state <= UpdateState.SENT
+    return isinstance(item, WorkflowTask | Activity) and bool(item.started_ns or item.queue)

@@ -83,6 +83,13 @@ class Waiter:
 
         Raises what ended the update, or `DeadlineExceeded` after `timeout_s`, the caller's own limit."""
         await self._load()
+        release = self._updates.time.wait(self._run.core.namespace_id)
+        try:
+            return await self._wait(stage, patience_s, timeout_s)
+        finally:
+            release()
+
+    async def _wait(self, stage: int, patience_s: float, timeout_s: float | None) -> Status:
         loop = asyncio.get_running_loop()
         began = loop.time()
         limit_s = patience_s if timeout_s is None else min(patience_s, timeout_s)
@@ -130,6 +137,7 @@ class Updates:
 
     def __init__(self, runtime: Runtime) -> None:
         self.executor = runtime.executor
+        self.time = runtime.time
         self.waiting: set[Waiter] = set()
         runtime.published = self._published
 

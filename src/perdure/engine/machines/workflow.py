@@ -14,6 +14,7 @@ from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Request
 from temporalio.api.workflow.v1 import ResetPoints, WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
@@ -68,6 +69,8 @@ class StartOptions:
     """What of the clock of the run before, or of the parent, goes over to this one."""
     signal: Signal | None = None
     """For signal-with-start: delivered between the start and the first task."""
+    update: Request | None = None
+    """For update-with-start: it rides on the first task."""
 
 
 @dataclass(slots=True)

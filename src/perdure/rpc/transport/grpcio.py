@@ -48,17 +48,15 @@ Context: TypeAlias = Any
 class GrpcioCall(CallState):
     """A call whose answer is awaited by the coroutine that grpc.aio runs for it."""
 
-    __slots__ = ("_context", "answer", "timeout_s")
+    __slots__ = ("_context", "answer", "metadata", "timeout_s")
 
     def __init__(self, method: str, context: Context, answer: asyncio.Future[bytes]) -> None:
         super().__init__(method)
         self._context = context
+        # Copied at once: what the context lends is gone with the call.
+        self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata())
         self.timeout_s: float | None = context.time_remaining()
         self.answer = answer
-
-    @property
-    def metadata(self) -> Mapping[str, str | bytes]:
-        return dict(self._context.invocation_metadata())
 
     def reply(self, message: bytes) -> bool:
         if self.done:

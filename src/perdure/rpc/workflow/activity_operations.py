@@ -28,11 +28,9 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine import inputs
-from perdure.engine.checks.options import fields_of
-from perdure.engine.machines.pause import Selection
-from perdure.engine.times import get_duration
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
+from perdure.runtime.requests import input_of, selection_of
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
@@ -44,39 +42,25 @@ class ActivityOperations:
 
     async def pause_activity(self, request: PauseActivityRequest, call: Call) -> PauseActivityResponse:
         run = await self._find(request)
-        pause = inputs.PauseActivities(_selection(request), request.identity, request.reason, request.request_id)
+        pause = inputs.PauseActivities(selection_of(request), request.identity, request.reason, request.request_id)
         await self._apply(run, pause)
         return PauseActivityResponse()
 
     async def unpause_activity(self, request: UnpauseActivityRequest, call: Call) -> UnpauseActivityResponse:
         run = await self._find(request)
-        unpause = inputs.UnpauseActivities(
-            _selection(request), request.reset_attempts, request.reset_heartbeat, get_duration(request.jitter)
-        )
-        await self._apply(run, unpause)
+        await self._apply(run, input_of(request, run))
         return UnpauseActivityResponse()
 
     async def reset_activity(self, request: ResetActivityRequest, call: Call) -> ResetActivityResponse:
         run = await self._find(request)
-        reset = inputs.ResetActivities(
-            _selection(request),
-            request.reset_heartbeat,
-            request.keep_paused,
-            request.restore_original_options,
-            get_duration(request.jitter),
-        )
-        await self._apply(run, reset)
+        await self._apply(run, input_of(request, run))
         return ResetActivityResponse()
 
     async def update_activity_options(
         self, request: UpdateActivityOptionsRequest, call: Call
     ) -> UpdateActivityOptionsResponse:
         run = await self._find(request)
-        validate.activity_options(request)
-        options = None if request.restore_original else request.activity_options
-        fields = fields_of(request.update_mask) if request.HasField("update_mask") else None
-        update = inputs.UpdateActivityOptions(_selection(request), options, fields)
-        changed: ActivityOptions = await self._apply(run, update)
+        changed: ActivityOptions = await self._apply(run, input_of(request, run))
         return UpdateActivityOptionsResponse(activity_options=changed)
 
     async def _find(self, request: Any) -> Run:
@@ -138,10 +122,3 @@ class ActivityOperations:
         one.namespace, one.identity, one.id = request.namespace, request.identity, request.activity_id
         one.execution.workflow_id, one.execution.run_id = request.workflow_id, request.run_id
         return one
-
-
-def _selection(request: Any) -> Selection:
-    which = request.WhichOneof("activity")
-    if which == "id":
-        return Selection(activity_id=request.id)
-    return Selection(activity_type=request.type) if which == "type" else Selection()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, DeleteWorkflowExecutionResponse
 
-from perdure.engine import inputs
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
+from perdure.runtime.requests import input_of
 from perdure.runtime.runtime import Runtime
 
 
@@ -25,5 +25,5 @@ class Deletions:
         validate.delete(request)
         target = request.workflow_execution
         run = await executor.find(namespace.id, target.workflow_id, target.run_id)
-        await executor.perform(run, inputs.DeleteWorkflow())
+        await executor.perform(run, input_of(request, run))
         return DeleteWorkflowExecutionResponse()

@@ -21,12 +21,6 @@ class Empty:
     def __init__(self, check_namespace: Callable[[str], object]) -> None:
         self._check_namespace = check_namespace
 
-    def list_batch_operations(
-        self, request: api.ListBatchOperationsRequest, call: Call
-    ) -> api.ListBatchOperationsResponse:
-        self._check_namespace(request.namespace)
-        return api.ListBatchOperationsResponse()
-
     def list_workflow_rules(self, request: api.ListWorkflowRulesRequest, call: Call) -> api.ListWorkflowRulesResponse:
         self._check_namespace(request.namespace)
         return api.ListWorkflowRulesResponse()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio.api.common.v1 import Link
 from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus, WorkflowIdConflictPolicy
+from temporalio.api.update.v1 import Request
 from temporalio.api.workflowservice.v1 import (
     RequestCancelWorkflowExecutionRequest,
     RequestCancelWorkflowExecutionResponse,
@@ -20,7 +21,7 @@ from temporalio.api.workflowservice.v1 import (
 from perdure.engine import inputs
 from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Core, Kind
-from perdure.engine.machines.workflow import Cancel, Signal, StartOptions
+from perdure.engine.machines.workflow import Signal, StartOptions
 from perdure.engine.start import Start, resolve
 from perdure.engine.times import get_duration
 from perdure.errors import NotFound
@@ -29,6 +30,7 @@ from perdure.rpc.transport import Call
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.follow_ups import termination_by_reuse
 from perdure.runtime.namespaces import Namespace
+from perdure.runtime.requests import input_of, signal_of
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
@@ -61,17 +63,14 @@ class Executions:
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await executor.settled(current)
             return await self._repeated(namespace, current, request)
-        outcome = self._resolve(namespace, current, request)
+        outcome = self.resolve(namespace, current, request)
         if outcome is Start.USE_CURRENT:
             assert current is not None
             return await self._use_current(namespace, current, request)
-        run = self._begin(namespace, request, current, outcome, eager=self._is_eager(request))
+        run = self.begin(namespace, request, current, outcome, eager=self._is_eager(request))
         core, task = run.core, run.execution.pending_workflow_task
         await executor.settled(run)
-        response = StartWorkflowExecutionResponse(
-            run_id=core.run_id, started=True, status=RUNNING, first_execution_run_id=core.first_run_id
-        )
-        response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+        response = begun(namespace.name, core)
         if self._is_eager(request) and task is not None and task.request_id == request.request_id:
             data = await self._workflow_tasks.response(run, core, task, sticky=False)
             response.eager_workflow_task.MergeFromString(data)
@@ -81,7 +80,8 @@ class Executions:
         delayed = request.cron_schedule or get_duration(request.workflow_start_delay)
         return request.request_eager_execution and self._runtime.config.enable_eager_workflow_start and not delayed
 
-    def _resolve(self, namespace: Namespace, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
+    def resolve(self, namespace: Namespace, current: Run | None, request: StartWorkflowExecutionRequest) -> Start:
+        """What a start means, `current` being the newest run of its workflow id. Raises what it is refused with."""
         return resolve(
             current.core if current is not None else None,
             request.workflow_id_reuse_policy,
@@ -90,7 +90,7 @@ class Executions:
             self._runtime.config,
         )
 
-    def _begin(
+    def begin(
         self,
         namespace: Namespace,
         request: StartWorkflowExecutionRequest,
@@ -99,7 +99,9 @@ class Executions:
         *,
         eager: bool = False,
         signal: Signal | None = None,
+        update: Request | None = None,
     ) -> Run:
+        """Begin a run, as `outcome` of `resolve` says. It is not durable yet."""
         executor = self._executor
         now_ns = executor.now_ns(namespace.id)
         backoff_ns = get_duration(request.workflow_start_delay)
@@ -110,6 +112,7 @@ class Executions:
             first_task_backoff_ns=backoff_ns,
             eager=eager,
             signal=signal,
+            update=update,
         )
         if request.HasField("continued_failure"):
             options.continued_failure = request.continued_failure
@@ -135,7 +138,7 @@ class Executions:
             first_execution_run_id=core.first_run_id,
         )
         if started:
-            response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+            response.link.CopyFrom(started_link(namespace.name, core))
         else:
             response.link.CopyFrom(_request_link(namespace, core, request_id, request.event_type))
         task = run.execution.pending_workflow_task
@@ -152,7 +155,7 @@ class Executions:
         response = StartWorkflowExecutionResponse(
             run_id=core.run_id, started=False, status=RUNNING, first_execution_run_id=core.first_run_id
         )
-        response.link.CopyFrom(_link(namespace, core, event_id=1, event_type=STARTED))
+        response.link.CopyFrom(started_link(namespace.name, core))
         if request.HasField("on_conflict_options"):
             await self._executor.perform(run, inputs.AttachRequest(request))
             if request.on_conflict_options.attach_request_id:
@@ -170,7 +173,7 @@ class Executions:
         validate.signal(request, self._runtime.config)
         target = request.workflow_execution
         run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
-        await self._executor.perform(run, inputs.SignalWorkflow(_signal(request)))
+        await self._executor.perform(run, input_of(request, run))
         response = SignalWorkflowExecutionResponse()
         response.link.CopyFrom(_request_link(namespace, run.core, request.request_id, _SIGNALED))
         return response
@@ -181,7 +184,7 @@ class Executions:
         namespace = self._namespace(request, "SignalWithStartWorkflowExecution")
         validate.signal_with_start(request, self._runtime.config, self._runtime.namespaces.rules)
         start = _start_request(request)
-        signal = _signal(request)
+        signal = signal_of(request)
         current = await self._executor.find_current(namespace.id, request.workflow_id)
         terminates = (
             request.workflow_id_conflict_policy
@@ -193,8 +196,8 @@ class Executions:
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
             await self._executor.settled(current)
             return self._signaled(namespace, current, request.request_id, started=False)
-        outcome = self._resolve(namespace, current, start)
-        run = self._begin(namespace, start, current, outcome, signal=signal)
+        outcome = self.resolve(namespace, current, start)
+        run = self.begin(namespace, start, current, outcome, signal=signal)
         await self._executor.settled(run)
         return self._signaled(namespace, run, request.request_id, started=True)
 
@@ -222,13 +225,7 @@ class Executions:
             request.workflow_execution.run_id,
             request.first_execution_run_id,
         )
-        cancel = Cancel(
-            reason=request.reason,
-            identity=request.identity,
-            request_id=request.request_id,
-            links=list(request.links),
-        )
-        await self._executor.perform(run, inputs.CancelWorkflow(cancel))
+        await self._executor.perform(run, input_of(request, run))
         return RequestCancelWorkflowExecutionResponse()
 
     async def terminate_workflow_execution(
@@ -242,13 +239,7 @@ class Executions:
             request.workflow_execution.run_id,
             request.first_execution_run_id,
         )
-        terminate = inputs.TerminateWorkflow(
-            reason=request.reason,
-            details=request.details if request.HasField("details") else None,
-            identity=request.identity,
-            links=list(request.links),
-        )
-        await self._executor.perform(run, terminate)
+        await self._executor.perform(run, input_of(request, run))
         return TerminateWorkflowExecutionResponse()
 
     async def _find(self, namespace: Namespace, workflow_id: str, run_id: str, first_run_id: str) -> Run:
@@ -281,24 +272,21 @@ def _start_request(request: SignalWithStartWorkflowExecutionRequest) -> StartWor
     return start
 
 
-def _signal(request: SignalWorkflowExecutionRequest | SignalWithStartWorkflowExecutionRequest) -> Signal:
-    source = request.signal_input if isinstance(request, SignalWithStartWorkflowExecutionRequest) else request.input
-    name = "signal_input" if isinstance(request, SignalWithStartWorkflowExecutionRequest) else "input"
-    return Signal(
-        name=request.signal_name,
-        input=source if request.HasField(name) else None,  # type: ignore[arg-type]
-        header=request.header if request.HasField("header") else None,
-        identity=request.identity,
-        request_id=request.request_id,
-        links=list(request.links),
+def begun(namespace: str, core: Core) -> StartWorkflowExecutionResponse:
+    """The answer to a start that began a run."""
+    response = StartWorkflowExecutionResponse(
+        run_id=core.run_id, started=True, status=RUNNING, first_execution_run_id=core.first_run_id
     )
+    response.link.CopyFrom(started_link(namespace, core))
+    return response
 
 
-def _link(namespace: Namespace, core: Core, *, event_id: int, event_type: EventType.ValueType) -> Link:
+def started_link(namespace: str, core: Core) -> Link:
+    """A link to the first event of a run."""
     link = Link()
     event = link.workflow_event
-    event.namespace, event.workflow_id, event.run_id = namespace.name, core.workflow_id, core.run_id
-    event.event_ref.event_id, event.event_ref.event_type = event_id, event_type
+    event.namespace, event.workflow_id, event.run_id = namespace, core.workflow_id, core.run_id
+    event.event_ref.event_id, event.event_ref.event_type = 1, STARTED
     return link
 
 

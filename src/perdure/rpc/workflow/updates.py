@@ -15,6 +15,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine import inputs
+from perdure.engine.execution import Update
 from perdure.errors import NotFound
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
@@ -49,21 +50,23 @@ class UpdateHandlers:
         if decision.error is not None:
             await self._executor.settled(run)
             raise decision.error
-        waiter = Waiter(self._updates, run, decision.reply)
+        return await self.wait(run, decision.reply, request, call, began)
+
+    async def wait(
+        self, run: Run, update: Update, request: UpdateWorkflowExecutionRequest, call: Call, began: float
+    ) -> UpdateWorkflowExecutionResponse:
+        """Wait for an update of the run as long as the request wants to, then answer.
+
+        Call it where the update was found, with no await in between."""
+        waiter = Waiter(self._updates, run, update)
         try:
-            return await self.finish(run, waiter, request, call, began)
+            status = await waiter.wait(
+                request.wait_policy.lifecycle_stage,
+                self._runtime.config.history_long_poll_expiration_interval_s,
+                _left_s(call, began),
+            )
         finally:
             waiter.close()
-
-    async def finish(
-        self, run: Run, waiter: Waiter, request: UpdateWorkflowExecutionRequest, call: Call, began: float
-    ) -> UpdateWorkflowExecutionResponse:
-        """Wait as long as the request wants to, then answer."""
-        status = await waiter.wait(
-            request.wait_policy.lifecycle_stage,
-            self._runtime.config.history_long_poll_expiration_interval_s,
-            _left_s(call, began),
-        )
         return response(run, request, status)
 
     async def poll_workflow_execution_update(

@@ -15,9 +15,9 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine import inputs
-from perdure.engine.checks.options import fields_of
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
+from perdure.runtime.requests import input_of
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
@@ -55,11 +55,7 @@ class WorkflowOptions:
         validate.workflow_options(request, self._runtime.config)
         target = request.workflow_execution
         run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
-        new = request.workflow_execution_options
-        if new.HasField("versioning_override") and run.execution.running:
-            validate.versioning_override(new.versioning_override, target.workflow_id, run.core.task_queue)
-        update = inputs.UpdateWorkflowOptions(new, fields_of(request.update_mask), request.identity)
-        options: WorkflowExecutionOptions = await self._apply(run, update)
+        options: WorkflowExecutionOptions = await self._apply(run, input_of(request, run))
         return UpdateWorkflowExecutionOptionsResponse(workflow_execution_options=options)
 
     async def _apply(self, run: Run, input: inputs.Input) -> Any:
