@@ -42,6 +42,7 @@ _KEPT = "The reference forgets a run's memory when it can't read an answer; here
 _STILL_KNOWN = "The reference trips over one that a reset admitted and a worker rejected; here there is none any more."
 _NEVER_WIRED = "The reference goes on saying that an admission is buffered when it is written; here it has its number."
 _UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
+_SHARED = "The reference's event shares its config with the state, where the skip of the same moment switches it off."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
 _PANIC = "The reference's parser breaks on a time zone without a schedule."
@@ -57,6 +58,17 @@ def _positions() -> Iterator[Accepted]:
         for i in calls:
             message = recorded[i]["error"]["message"]
             yield Accepted(scenario, f"calls[{i}].error.message", message, f"{message} ({words})", _POSITION)
+
+
+def _switched_off() -> Iterator[Accepted]:
+    enabled = "time_skipping_config.enabled"
+    for scenario, replies, events in (
+        ("so_many_skips", (8,), ("calls[9].reply.history.events[17]", "executions[0].history[17]")),
+        ("fast_forward_without_a_timer", (3, 6), ("executions[0].history[4]", "executions[0].history[6]")),
+    ):
+        paths = [f"calls[{i}].reply.workflow_execution_options.{enabled}" for i in replies]
+        paths += [f"{event}.attributes.{enabled}" for event in events]
+        yield from _each(f"time_skipping/{scenario}", paths, None, True, _SHARED)
 
 
 _UNBUILT = (
@@ -330,4 +342,5 @@ DIFFERENCES: tuple[Accepted, ...] = (
         _NO_UUID,
     ),
     Accepted("namespace/describe_is_refused", "calls[3].error.details[0]", None, _NO_SUCH_NAMESPACE, _NO_UUID),
+    *_switched_off(),
 )

@@ -76,6 +76,7 @@ def begin(run_key: int, env: Environment, prefix: State, plan: Plan) -> Transiti
 
 def _take_over(t: Transition, prefix: State, plan: Plan) -> None:
     t.core = core = copy.copy(prefix.core)
+    t.now_ns += core.offset_ns
     for kind in t.execution.pending:
         items = prefix.items(kind)
         for key in items:
