@@ -18,7 +18,8 @@ class Group:
     def __init__(self, number: int) -> None:
         self.number = number
         self.batch = Batch()
-        self.runs: set[Run] = set()
+        self.runs: dict[Run, None] = {}
+        """In the order in which they were touched: what follows from a batch has the same order each time."""
         self.by_id: dict[tuple[str, str, str], Run] = {}
         self.published: list[tuple[Run, Decision]] = []
         self.undo: list[Callable[[], None]] = []
@@ -27,6 +28,6 @@ class Group:
     def touch(self, run: Run) -> None:
         """The batch has a change of this run."""
         core = run.core
-        self.runs.add(run)
+        self.runs[run] = None
         self.by_id[core.space, core.workflow_id, core.run_id] = run
         run.group = self.number

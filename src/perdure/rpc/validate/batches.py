@@ -56,7 +56,7 @@ def start_batch(request: StartBatchOperationRequest, config: Dynamic) -> None:
 def batch_job_id(job_id: str, config: Dynamic) -> None:
     """The id of a job that is to be started, once all else is right."""
     if byte_length(job_id) > config.max_id_length:
-        raise InvalidArgument("WorkflowId length exceeds limit.")
+        raise InvalidArgument("WorkflowId exceeds length limit.")
 
 
 def batch_options(request: StartBatchOperationRequest, config: Dynamic) -> None:

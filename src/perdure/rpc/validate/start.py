@@ -157,6 +157,10 @@ def _search_attributes(request: Request, config: Dynamic, rules: SearchAttribute
 def _unsupported(request: Request) -> None:
     if request.HasField("versioning_override"):
         raise Unimplemented("VersioningOverride is not supported by this server.")
+    if isinstance(request, StartRequest) and request.completion_callbacks:
+        if any(each.HasField("internal") for each in request.completion_callbacks):
+            raise InvalidArgument("unsupported callback variant: *common.Callback_Internal_")
+        raise Unimplemented("Completion callbacks are not supported by this server.")
 
 
 def _sizes(request: Request, config: Dynamic) -> None:
