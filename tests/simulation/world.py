@@ -178,12 +178,11 @@ class World:
             self.process.heal()
         for worker in self.workers:
             worker.revive()
-        healed_ns = self.clock.now_ns()
         if not self._until(lambda: not self.ledger.busy() and all(c.idle for c in self.clients), HEAL_S):
             for words in [*self.ledger.busy(), *(c.stuck for c in self.clients if not c.idle)][:5]:
                 self.complain(f"still: {words}")
             return
-        self._check_quiet(healed_ns)
+        self._check_quiet()
         for client in self.clients:
             client.finish_all()
         if not self._until(lambda: all(c.idle for c in self.clients) and not self.ledger.open_records(), HEAL_S):
@@ -203,8 +202,8 @@ class World:
                 return True
         return bool(self.problems)
 
-    def _check_quiet(self, healed_ns: int) -> None:
-        for words in self.ledger.overdue(self.clock.now_ns() - LATE_NS):
+    def _check_quiet(self) -> None:
+        for words in [*self.ledger.overdue(self.clock.now_ns() - LATE_NS), *self.ledger.unreported()]:
             self.complain(words)
         for record in self.ledger.open_records():
             if record.status == 1 and record.last_started and record.unseen():
