@@ -24,7 +24,7 @@ _BATCHER = "The reference's batches are done by a worker with the identity of it
 ACCEPTED = (
     Accepted(
         "go|typescript",
-        "listed_and_counted",
+        "listed_and_counted|schedules_are_listed",
         r"result\.bad query\.error.*(message|details)",
         _POSITION,
     ),

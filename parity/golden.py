@@ -17,6 +17,7 @@ from tests.conformance.driver import prepare
 from parity import cli
 from parity.programs import PROGRAMS, Program, Records, build, run
 
+TRIES = 5
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -43,6 +44,19 @@ async def outlines(program: Program, address: str, names: list[str]) -> Records:
     return {name: outline(records[name]) for name in sorted(records)}
 
 
+async def steady(program: Program, address: str) -> Records:
+    """All scenarios, each repeated until it says the same twice in a row: on a busy machine things come too late."""
+    records = await outlines(program, address, [])
+    names = list(records)
+    for _ in range(TRIES):
+        again = await outlines(program, address, names)
+        names = [name for name in names if again[name] != records[name]]
+        records.update(again)
+        if not names:
+            return records
+    raise SystemExit(f"these scenarios never say the same twice: {', '.join(names)}")
+
+
 def golden_cli() -> Records:
     """What the official CLI printed on the reference, scenario by scenario."""
     records: Records = json.loads((GOLDEN / "cli.json").read_text())
@@ -60,7 +74,7 @@ def main() -> None:
         if program.family not in wanted:
             continue
         build(program)
-        records = asyncio.run(outlines(program, address, []))
+        records = asyncio.run(steady(program, address))
         if broken := {name: record["broken"] for name, record in records.items() if "broken" in record}:
             raise SystemExit(f"these scenarios break: {broken}")
         _write(program.family, records)

@@ -53,11 +53,11 @@ class Dynamic:
     blob_size_limit_error_bytes: int = _key("limit.blobSize.error", 2 * MIB)
     """Largest payload, header or details."""
     blob_size_limit_warn_bytes: int = _key("limit.blobSize.warn", 512 * KIB)
-    """Up to this size the error limit does not apply."""
+    """Above, the log has a warning; up to this size the error limit does not apply."""
     memo_size_limit_error_bytes: int = _key("limit.memoSize.error", 2 * MIB)
     """Largest memo."""
     memo_size_limit_warn_bytes: int = _key("limit.memoSize.warn", 2 * KIB)
-    """Up to this size the error limit does not apply."""
+    """Above, the log has a warning; up to this size the error limit does not apply."""
     max_id_length: int = _key("limit.maxIDLength", 1000)
     """Longest workflow id, type, task queue, identity, ..., in bytes of UTF-8."""
     worker_build_id_size_limit_bytes: int = _key("limit.workerBuildIdSize", 255)
@@ -66,10 +66,12 @@ class Dynamic:
     """Links in one request."""
     link_max_size_bytes: int = _key("frontend.linkMaxSize", 4000)
     """Largest link."""
-    max_callbacks_per_workflow: int = _key("system.maxCallbacksPerWorkflow", 32)
+    max_callbacks_per_execution: int = _key("callback.maxPerExecution", 2000)
     """Completion callbacks of one run."""
     callback_url_max_length: int = _key("frontend.callbackURLMaxLength", 1000)
     """Longest callback URL."""
+    callback_header_max_size_bytes: int = _key("frontend.callbackHeaderMaxLength", 8 * KIB)
+    """All names and values of a callback's header."""
     search_attributes_number_of_keys_limit: int = _key("frontend.searchAttributesNumberOfKeysLimit", 100)
     """Search attributes of one run."""
     search_attributes_size_of_value_limit_bytes: int = _key("frontend.searchAttributesSizeOfValueLimit", 2 * KIB)
@@ -98,6 +100,10 @@ class Dynamic:
         "limit.mutableStateActivityFailureSize.error", 4 * KIB
     )
     """A larger last failure of a retrying activity is cut."""
+    mutable_state_activity_failure_size_limit_warn_bytes: int = _key(
+        "limit.mutableStateActivityFailureSize.warn", 2 * KIB
+    )
+    """Above, the log has a warning; up to this size the error limit does not apply."""
     num_pending_activities_limit_error: int = _key("limit.numPendingActivities.error", 2000)
     """0: no limit."""
     num_pending_child_executions_limit_error: int = _key("limit.numPendingChildExecutions.error", 2000)
@@ -198,6 +204,10 @@ class Dynamic:
     """Refuse to use a workflow id again within `workflow_id_reuse_minimal_interval_s` of its last start."""
     enable_cross_namespace_commands: bool = _key("system.enableCrossNamespaceCommands", False)
     """Commands may name another namespace."""
+    workflow_time_skipping_enabled: bool = _key("frontend.WorkflowTimeSkippingEnabled", True)
+    """Starts and options may let workflows skip time."""
+    workflow_time_skipping_max_skip_per_session: int = _key("frontend.WorkflowTimeSkippingMaxSkipPerSession", 200)
+    """How often a workflow skips time where its config does not say."""
     disallow_query: bool = _key("system.disallowQuery", False)
     """Queries are refused."""
 

@@ -7,8 +7,10 @@ What differs from run to run is replaced, and nothing else:
 - timestamps are `set` (the order of events is their order), except an expiration, which is told from the start, and
   the times that a schedule matches, which are kept; in a text one of today is `TODAY`;
 - durations are kept; one that a clock had a hand in (not whole milliseconds) is rounded up to seconds: `~1s`;
+- what a run has skipped is told in whole seconds: `~86400s`;
 - task tokens and page tokens are `token`; sizes of histories are `set`;
 - pending items of a description are sorted by their ids: the reference keeps them in a map;
+- the identity of the reference's own workers, who do what batch operations ask for, is `temporal-batcher`;
 - of the aliases of search attributes the names are kept, not the columns behind them;
 - long texts and very long histories are told by their beginnings, ends and lengths;
 - fields of `SERVER_INTERNAL` are left out: they count or name what only the server's own machinery knows.
@@ -81,6 +83,7 @@ class Normaliser:
     def text(self, text: str, kind: str = "id") -> str:
         """`text` without the run's token and with labels for the UUIDs in it."""
         text = text.replace(f"-{self._token}", "").replace(self._token, "token")
+        text = re.sub(r"^\d+@[^@]*@$", "temporal-batcher", text)
         text = re.sub(r"-deleted-[0-9a-f]{5}\b", "-deleted-N", text)
         text = SECOND.sub(_today, text)
         text = UUID.sub(lambda match: self._label(match.group(), kind), text)
@@ -132,6 +135,8 @@ class Normaliser:
             return "set"
         if field.name in TOKENS:
             return "token"
+        if field.name == "initial_skipped_duration":
+            return f"~{round(value.seconds + value.nanos / 10**9)}s"
         if field.name == "custom_search_attribute_aliases":
             return sorted(value.values())
         if field.full_name == MATCHING_TIMES:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 POSITIONS: tuple[tuple[str, tuple[int, ...], str], ...] = (
+    ("batch/start_is_refused", (13,), "at position 2, near ')'"),
+    ("batch/start_is_refused", (14,), "at position 4, at the end"),
+    ("batch/start_is_refused", (15,), "at position 5, near 'bar'"),
+    ("batch/start_is_refused", (16,), "at position 1, near 'GROUP'"),
     ("visibility/conditions", (74,), "at position 40, near 'CustomInt'"),
     ("visibility/conditions", (23,), "at position 51, near ''true''"),
     ("visibility/conditions", (44,), "at position 58, near ''RUNNING''"),

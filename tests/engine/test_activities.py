@@ -357,7 +357,10 @@ def test_a_second_one_of_the_same_id_fails_the_task_until_the_first_has_closed()
 
 
 def test_a_failure_kept_between_attempts_is_cut_to_its_limit() -> None:
-    config = Dynamic(mutable_state_activity_failure_size_limit_error_bytes=200)
+    config = Dynamic(
+        mutable_state_activity_failure_size_limit_error_bytes=200,
+        mutable_state_activity_failure_size_limit_warn_bytes=100,
+    )
     talk = Conversation(config=config)
     talk.work(schedule_activity("a", RETRY))
     talk.start_activity("a")

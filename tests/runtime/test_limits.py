@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.conformance.messages import marker, signal_external
+from tests.conformance.messages import activity, failure, marker, signal_external
 from tests.runtime.conversation import conversation, types
 
 
@@ -19,6 +19,30 @@ async def test_the_log_warns_once_of_each_kind(caplog: pytest.LogCaptureFixture)
         "history count",
         "history size",
         "mutable state size",
+    ]
+    assert all(f"namespace default, workflow {d.workflow_id}, run " in text for text in warnings)
+
+
+async def test_the_log_warns_of_large_values_below_the_limits(caplog: pytest.LogCaptureFixture) -> None:
+    limits = {
+        "limit.blobSize.warn": 1000,
+        "limit.memoSize.warn": 500,
+        "limit.mutableStateActivityFailureSize.warn": 300,
+    }
+    async with conversation(dynamic_config=limits) as d:
+        await d.start(memo={"m": "x" * 600})
+        await d.signal(input="x" * 1100)
+        await d.signal(input="x" * 1200)
+        await d.step(activity(retry_policy={"initial_interval": 3600}))
+        await d.fail_activity(await d.poll_activity(), failure("x" * 400))
+        small = d.name("small")
+        await d.start(small, input="x" * 600, task_queue=d.name("nobody"))
+    messages = [record.getMessage() for record in caplog.records]
+    warnings = [text for text in messages if "exceeds warn limit" in text]
+    assert sorted(text.partition(" exceeds")[0] for text in warnings) == [
+        "activity failure size",
+        "blob size",
+        "memo size",
     ]
     assert all(f"namespace default, workflow {d.workflow_id}, run " in text for text in warnings)
 

@@ -147,7 +147,7 @@ exports.changing = async () => {
   wf.setHandler(wf.defineSignal('stop'), () => { stop = true; });
   const scope = new wf.CancellationScope();
   const running = scope.run(() => acts({
-    heartbeatTimeout: '500ms', cancellationType: wf.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    heartbeatTimeout: '10s', cancellationType: wf.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   }).untilCancelled());
   const ended = attempt(() => running);
   await wf.condition(() => stop);
@@ -169,7 +169,7 @@ exports.sum = async () => {
 };
 
 exports.local = async (name) => wf.proxyLocalActivities({
-  scheduleToCloseTimeout: '10s', retry: { initialInterval: '20ms', backoffCoefficient: 1 },
+  scheduleToCloseTimeout: '20s', retry: { initialInterval: '20ms', backoffCoefficient: 1 },
 })[name]();
 
 exports.clock = async () => {

@@ -86,12 +86,13 @@ def _answer_by_function(function: Callable[[Message, Call], Answer | None]) -> C
 
 
 def _answer_by_coroutine(
-    function: Callable[[Message, Call], Coroutine[Any, Any, Answer]], *, cancellable: bool
+    function: Callable[[Message, Call], Coroutine[Any, Any, Answer | None]], *, cancellable: bool
 ) -> Callable[[Message, Call], None]:
     async def run(request: Message, call: Call) -> None:
         try:
             response = await function(request, call)
-            call.reply(response if isinstance(response, bytes) else response.SerializeToString())
+            if response is not None:
+                call.reply(response if isinstance(response, bytes) else response.SerializeToString())
         except asyncio.CancelledError:  # if not the client's doing, the server's
             call.fail(Unavailable("the server is shutting down"))
             raise

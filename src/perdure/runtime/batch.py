@@ -154,6 +154,10 @@ class Batches:
         assert isinstance(request, ResetWorkflowExecutionRequest)
         try:
             run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
+        except NotFound:  # whose history can't be looked at for the place to go back to
+            named = job.reset_operation.options.WhichOneof("target") in ("workflow_task_id", "build_id")
+            return Outcome.DONE if named else Outcome.MAY_PASS
+        try:
             point = await self._point(job, run)
             request.workflow_task_finish_event_id = point.event_id
             if point.run_id != run.core.run_id:

@@ -103,6 +103,10 @@ class Executor:
         self._last_now_ns = max(self._last_now_ns, self.clock.now_ns())
         return self._last_now_ns
 
+    def now_of(self, run: Run) -> int:
+        """Now, in the run's own time."""
+        return self.now_ns(run.core.namespace_id) + run.core.offset_ns
+
     def _environment(self, namespace: Namespace) -> Environment:
         return Environment(
             now_ns=self.now_ns(namespace.id),
@@ -240,7 +244,6 @@ class Executor:
         namespace = self.namespaces.by_id(run.core.namespace_id)
         t, decision = decide(run.execution, input, self._environment(namespace))
         self._commit(t, decision)
-        warn_if_large(run, namespace.name, self.config)
         return decision
 
     async def perform(self, run: Run, input: Input) -> Decision:
@@ -312,9 +315,10 @@ class Executor:
 
     def _commit(self, t: State, decision: Decision) -> None:
         t.commit()
-        self._write(decision)
-        for other in decision.also:
-            self._write(other)
+        for each in (decision, *decision.also):
+            self._write(each)
+            if (run := self._runs.get(each.execution.run_key)) is not None:
+                warn_if_large(run, self.namespaces.by_id(run.core.namespace_id).name, self.config, each)
 
     def _write(self, decision: Decision) -> None:
         execution = decision.execution

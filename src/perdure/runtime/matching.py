@@ -141,6 +141,12 @@ class Matching:
         queue.last_poll_ns = self._clock.now_ns()
         return True
 
+    def forget_poller(self, name: str, identity: str) -> None:
+        """The worker is gone, and not to be shown any more as one that polled lately."""
+        queue = self._queues.get(name)
+        if queue is not None:
+            queue.pollers.pop(identity, None)
+
     def pollers(self, name: str) -> list[Poller]:
         """Who polled the queue lately."""
         queue = self._queues.get(name)

@@ -148,7 +148,7 @@ class Resets:
 
     def by_build_id(self, run: Run, build_id: str, *, current_run_only: bool = False) -> Point:
         """Behind the first workflow task that a build completed, maybe in an earlier run of the chain."""
-        now_ns = self._executor.now_ns(run.core.namespace_id)
+        now_ns = self._executor.now_of(run)
         for point in ResetPoints.FromString(run.core.reset_points).points:
             if point.build_id != build_id:
                 continue

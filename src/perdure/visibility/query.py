@@ -12,6 +12,7 @@ nothing: no run is shown twice or left out because of others.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ _OPEN = 2**63 - 1
 _DEFAULT_KEYS = f"coalesce(close_time, {_OPEN}), start_time, run_key"
 _DEFAULT_ORDER = f"coalesce(close_time, {_OPEN}) DESC, start_time DESC, run_key DESC"
 
+_POSITION = re.compile(r"^(syntax error at position )(\d+)")
 _CACHED_QUERIES = 256
 _LONGEST_CACHED_QUERY = 4096
 """Characters. Longer queries are rare, and the cache is to stay small."""
@@ -126,6 +128,28 @@ def compile_list(query: str, attributes: Mapping[str, int]) -> Compiled:
 def compile_count(query: str, attributes: Mapping[str, int]) -> CompiledCount:
     """A query for a number of runs, perhaps by groups. Raises InvalidArgument like `compile_list`."""
     return _COUNTS.get(query, attributes)
+
+
+def check_syntax(query: str) -> None:
+    """Whether a query of a batch operation can be read: raises InvalidArgument. What its names mean is not looked at.
+
+    The statement that the real server pastes it into is one byte shorter than that of listings, and has its WHERE
+    always.
+    """
+    from perdure.visibility.grammar import parse  # deferred, as below
+
+    try:
+        parsed = parse(query)
+    except InvalidArgument as error:
+        words = str(error).removeprefix("invalid query: malformed SQL query: ")
+        words = _POSITION.sub(lambda match: f"{match[1]}{int(match[2]) - 1}", words)
+        raise InvalidArgument(f"invalid visibility query: {words}") from None
+    if parsed.where is None:
+        word, *_ = query.split() or [""]
+        place = query.find(word)
+        position = len("select * from dummy where ") + place + len(word) + 1
+        near = f" near '{word.lower()}' (at position {place + 1}, near '{word}')" if word else ""
+        raise InvalidArgument(f"invalid visibility query: syntax error at position {position}{near}")
 
 
 def _filter(query: str, attributes: Mapping[str, int], *, counting: bool) -> Filter:

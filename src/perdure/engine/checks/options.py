@@ -140,7 +140,7 @@ def check_activity_options(
 def merge_workflow_options(
     options: WorkflowExecutionOptions, new: WorkflowExecutionOptions, fields: Collection[str]
 ) -> None:
-    """Put the fields of `new` into `options`: priority, in parts or whole, and versioning override, only whole."""
+    """Put the fields of `new` into `options`: priority, in parts or whole, the others only whole."""
     pair = {"versioningOverride.deployment", "versioningOverride.behavior"}
     both = pair & set(fields)
     if "versioningOverride" in fields or both == pair:
@@ -152,6 +152,8 @@ def merge_workflow_options(
     if "priority" in fields:
         _replace(options, new, "priority")
     _merge_parts(options, new, fields, "priority", _PRIORITY)
+    if "timeSkippingConfig" in fields:
+        _replace(options, new, "time_skipping_config")
     if any(field.startswith("timeSkippingConfig.") for field in fields):
         raise _inapplicable("time_skipping_config doesn't support partial update")
 

@@ -16,6 +16,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.apply import activity_due_ns, activity_timeouts
+from perdure.engine.checks.values import exceeds
 from perdure.engine.execution import Activity, Kind
 from perdure.engine.machines import workflow_task
 from perdure.engine.machines.workflow import require_running
@@ -315,8 +316,11 @@ def _retry(t: Transition, activity: Activity, failure: Failure | None) -> RetryS
 
 def _truncate(t: Transition, failure: Failure) -> Failure:
     """A failure kept between attempts is bounded, or state would grow with what workers report."""
-    limit = t.env.config.mutable_state_activity_failure_size_limit_error_bytes
-    return failure if failure.ByteSize() <= limit else shortened(failure, limit)
+    config = t.env.config
+    limit = config.mutable_state_activity_failure_size_limit_error_bytes
+    if exceeds(failure.ByteSize(), config.mutable_state_activity_failure_size_limit_warn_bytes, limit):
+        return shortened(failure, limit)
+    return failure
 
 
 def _record_close(

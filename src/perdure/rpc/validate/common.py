@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from google.protobuf.message import DecodeError, Message
@@ -12,8 +12,9 @@ from temporalio.api.enums.v1 import EventType, NamespaceState
 from temporalio.api.failure.v1 import Failure
 
 from perdure.config import Dynamic
-from perdure.engine.checks.values import byte_length, exceeds, is_uuid, short_name
+from perdure.engine.checks.values import byte_length, duration_ns, exceeds, is_uuid, short_name
 from perdure.errors import FailedPrecondition, Internal, InvalidArgument, NamespaceInvalidState, Unimplemented
+from perdure.rpc.validate import urls
 
 NAMESPACE_NOT_SET = "Namespace not set on request."
 INVALID_TASK_TOKEN = "Invalid TaskToken."
@@ -185,10 +186,10 @@ def links_beside(values: Sequence[Link], callbacks: Sequence[Callback]) -> list[
 
 
 def completion_callbacks(values: Iterable[Callback], config: Dynamic) -> None:
-    """Callbacks that a start asks for; makes the names of their headers lower case."""
+    """What callbacks that a start asks for must look like; it is not said that they can be kept."""
     values = list(values)
-    if len(values) > config.max_callbacks_per_workflow:
-        limit = config.max_callbacks_per_workflow
+    if len(values) > config.max_callbacks_per_execution:
+        limit = config.max_callbacks_per_execution
         raise InvalidArgument(f"cannot attach more than {limit} callbacks to an execution")
     for each in values:
         if each.HasField("nexus"):
@@ -197,25 +198,55 @@ def completion_callbacks(values: Iterable[Callback], config: Dynamic) -> None:
             raise Unimplemented("unknown callback variant: <nil>")
 
 
+_OF_THE_SERVER = ("temporal://system", "temporal://internal")
+
+
 def _nexus_callback(callback: Callback.Nexus, config: Dynamic) -> None:
     if byte_length(callback.url) > config.callback_url_max_length:
         limit = config.callback_url_max_length
         raise InvalidArgument(f"invalid url: url length longer than max length allowed of {limit}")
-    scheme, _, rest = callback.url.partition("://")
-    if scheme not in ("http", "https"):
-        raise InvalidArgument(f"invalid url: unknown scheme: {callback.url}")
-    if not rest.partition("/")[0]:
-        raise InvalidArgument("invalid url: missing host")
-    # Addresses are allowed by configuration alone, and there is none for them yet.
-    raise InvalidArgument(f"invalid url: url does not match any configured callback address: {callback.url}")
+    if callback.url not in _OF_THE_SERVER:
+        url = urls.parse(callback.url)
+        if url.scheme not in ("http", "https"):
+            raise InvalidArgument(f"invalid url: unknown scheme: {url.text}")
+        if not url.host:
+            raise InvalidArgument("invalid url: missing host")
+        # Addresses are allowed by configuration alone, and there is none for them yet.
+        raise InvalidArgument(f"invalid url: url does not match any configured callback address: {url.text}")
+    size = sum(byte_length(name) + byte_length(value) for name, value in callback.header.items())
+    if size > config.callback_header_max_size_bytes:
+        limit = config.callback_header_max_size_bytes
+        raise InvalidArgument(f"invalid header: header size longer than max allowed size of {limit}")
 
 
-# What does not exist here yet.
+# Time that is skipped.
 
 
-def no_time_skipping(config: TimeSkippingConfig | None) -> None:
-    if config is not None:
+def require_time_skipping(config: Dynamic) -> None:
+    if not config.workflow_time_skipping_enabled:
         raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
+
+
+def fast_forward_id(value: str) -> None:
+    if not value.strip():
+        raise InvalidArgument("Time skipping config invalid: fast_forward_id must be set")
+
+
+def time_skipping(request: Any, config: Dynamic) -> None:
+    """The config in a request or in options, if there is one. Fills in how often a session may skip."""
+    if not request.HasField("time_skipping_config"):
+        return
+    require_time_skipping(config)
+    skipping: TimeSkippingConfig = request.time_skipping_config
+    if skipping.max_session_skip_count <= 0:
+        skipping.max_session_skip_count = max(1, config.workflow_time_skipping_max_skip_per_session)
+    if not skipping.HasField("fast_forward_config"):
+        return
+    if duration_ns(skipping.fast_forward_config.duration) <= 0:
+        raise InvalidArgument("Time skipping config invalid: fast_forward duration must be positive")
+    fast_forward_id(skipping.fast_forward_config.id)
+    if not skipping.enabled:
+        raise InvalidArgument("time_skipping_config: cannot set fast_forward when enabled is false")
 
 
 # Failures that are too large.

@@ -129,7 +129,7 @@ def workflow_pause(request: PauseWorkflowExecutionRequest | UnpauseWorkflowExecu
     run_id(request.run_id)
 
 
-def workflow_options(request: UpdateWorkflowExecutionOptionsRequest) -> None:
+def workflow_options(request: UpdateWorkflowExecutionOptionsRequest, config: Dynamic) -> None:
     if not request.workflow_execution.workflow_id:
         raise InvalidArgument(common.WORKFLOW_ID_NOT_SET)
     if not request.HasField("update_mask"):
@@ -140,5 +140,5 @@ def workflow_options(request: UpdateWorkflowExecutionOptionsRequest) -> None:
     if problem := bad_path(request.update_mask, options):
         raise InvalidArgument(f"error parsing UpdateMask: {problem}")
     values.check_priority(options.priority)
-    common.no_time_skipping(options.time_skipping_config if options.HasField("time_skipping_config") else None)
+    common.time_skipping(options, config)
     run_id(request.workflow_execution.run_id)

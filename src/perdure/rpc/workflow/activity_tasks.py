@@ -38,6 +38,7 @@ from perdure.errors import InvalidArgument, NotFound
 from perdure.rpc import tokens, validate
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.polls import Polls
+from perdure.rpc.workflow.returned import release_activity
 from perdure.runtime.backlog import Task
 from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
@@ -88,20 +89,9 @@ class ActivityTasks:
         if poll.scaling:
             response.poller_scaling_decision.poll_request_delta_suggestion = poll.scaling
         if not call.reply(response.SerializeToString()):
-            await self._release(run.run_key, activity)
+            await release_activity(self._executor, run.run_key, activity)
             return Taken.STALE
         return Taken.SERVED
-
-    async def _release(self, run_key: int, activity: Activity) -> None:
-        """The worker was gone before it got the task: the attempt has not begun."""
-        run = await self._executor.by_key(run_key)
-        if run is None:
-            return
-        release = inputs.ReleaseActivity(activity.scheduled_event_id, activity.attempt, activity.request_id)
-        try:
-            self._executor.apply(run, release)
-        except NotFound:
-            return
 
     # Answers by token.
 

@@ -45,7 +45,7 @@ from perdure.engine.entity import space
 from perdure.engine.payloads import json_payload
 from perdure.engine.start import resolve
 from perdure.engine.times import set_time
-from perdure.errors import InvalidArgument, NotFound, ResourceExhausted
+from perdure.errors import NotFound, ResourceExhausted
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
 from perdure.runtime.batch import definition_of, job_of
@@ -54,7 +54,7 @@ from perdure.runtime.namespaces import Namespace
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 from perdure.storage.base import VisibilityRow
-from perdure.visibility.query import compile_count, compile_list
+from perdure.visibility.query import check_syntax, compile_count, compile_list
 
 TYPE_MEMO = "batch_operation_type"
 _T = BatchOperationType
@@ -73,7 +73,6 @@ _STATES = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING: BatchOperationState.BATCH_OPERATION_STATE_RUNNING,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED: BatchOperationState.BATCH_OPERATION_STATE_COMPLETED,
 }
-_MALFORMED = "invalid query: malformed SQL query: "
 _RUNNING = "ExecutionStatus = 'Running'"
 
 
@@ -97,10 +96,11 @@ class BatchHandlers:
         namespace, config = self._namespace(request, "StartBatchOperation"), self._runtime.config
         validate.batches_enabled(config)
         validate.start_batch(request, config)
-        _check_syntax(request.visibility_query)
+        if request.visibility_query:
+            check_syntax(request.visibility_query)
         async with self._starting:  # so that no two see room for the last one
             await self._require_room(namespace)
-            validate.batch_options(request)
+            validate.batch_options(request, self._runtime.config)
             validate.batch_job_id(request.job_id, config)
             run = await self._start(namespace, request)
             await self._executor.settled(run)
@@ -173,11 +173,10 @@ class BatchHandlers:
         set_time(response.start_time, core.start_ns)
         if core.close_ns:
             set_time(response.close_time, core.close_ns)
-        if response.state != BatchOperationState.BATCH_OPERATION_STATE_FAILED:
-            done = response.state == BatchOperationState.BATCH_OPERATION_STATE_COMPLETED
-            response.total_operation_count = core.succeeded + core.failed if done else core.total
-            response.complete_operation_count = core.succeeded
-            response.failure_operation_count = core.failed
+        done = response.state == BatchOperationState.BATCH_OPERATION_STATE_COMPLETED
+        response.total_operation_count = core.succeeded + core.failed if done else core.total
+        response.complete_operation_count = core.succeeded
+        response.failure_operation_count = core.failed
         await self._executor.settled(run)
         return response
 
@@ -212,22 +211,12 @@ def _checker(config: Dynamic) -> Callable[[Message], None]:
         TerminateWorkflowExecutionRequest: lambda request: validate.terminate(request, config),
         DeleteWorkflowExecutionRequest: validate.delete,
         ResetWorkflowExecutionRequest: lambda request: validate.reset(request, config),
-        UpdateWorkflowExecutionOptionsRequest: validate.workflow_options,
+        UpdateWorkflowExecutionOptionsRequest: lambda request: validate.workflow_options(request, config),
         UnpauseActivityRequest: validate.activity_operation,
         ResetActivityRequest: validate.activity_operation,
         UpdateActivityOptionsRequest: validate.activity_operation,
     }
     return lambda request: checks[type(request)](request)
-
-
-def _check_syntax(query: str) -> None:
-    """Whether the query can be read; what its words mean is looked at by the job."""
-    from perdure.visibility.grammar import parse  # deferred: slow to build, and seldom needed
-
-    try:
-        parse(query)
-    except InvalidArgument as problem:
-        raise InvalidArgument(f"invalid visibility query: {str(problem).removeprefix(_MALFORMED)}") from problem
 
 
 def _state(status: int) -> BatchOperationState.ValueType:

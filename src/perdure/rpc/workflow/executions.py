@@ -27,6 +27,7 @@ from perdure.engine.times import get_duration
 from perdure.errors import NotFound
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
+from perdure.rpc.workflow.returned import give
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.follow_ups import termination_by_reuse
 from perdure.runtime.namespaces import Namespace
@@ -55,7 +56,7 @@ class Executions:
 
     async def start_workflow_execution(
         self, request: StartWorkflowExecutionRequest, call: Call
-    ) -> StartWorkflowExecutionResponse:
+    ) -> StartWorkflowExecutionResponse | None:
         executor = self._executor
         namespace = self._namespace(request, "StartWorkflowExecution")
         validate.start(request, self._runtime.config, self._runtime.namespaces.rules)
@@ -74,6 +75,8 @@ class Executions:
         if self._is_eager(request) and task is not None and task.request_id == request.request_id:
             data = await self._workflow_tasks.response(run, core, task, sticky=False)
             response.eager_workflow_task.MergeFromString(data)
+            await give(executor, call, response.SerializeToString(), run.run_key, task)
+            return None
         return response
 
     def _is_eager(self, request: StartWorkflowExecutionRequest) -> bool:

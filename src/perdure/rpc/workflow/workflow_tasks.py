@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from temporalio.api.common.v1 import WorkerVersionStamp
-from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
 from temporalio.api.history.v1 import History
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.workflowservice.v1 import (
@@ -28,20 +27,28 @@ from perdure.engine import inputs
 from perdure.engine.commands import Completed
 from perdure.engine.execution import Core, WorkflowTask
 from perdure.engine.machines.workflow_task import NOT_FOUND, materialise
-from perdure.engine.queues import workflow_queue
+from perdure.engine.queues import activity_queue, nexus_queue, workflow_queue
 from perdure.engine.times import set_time
-from perdure.errors import NotFound, PerdureError, Unavailable
+from perdure.errors import NotFound, PerdureError
 from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
 from perdure.rpc.workflow.activity_tasks import activity_response
 from perdure.rpc.workflow.polls import Polls, worker_version
+from perdure.rpc.workflow.returned import give, release_workflow_task
 from perdure.runtime import history
 from perdure.runtime.backlog import Task
 from perdure.runtime.queries import Queries, QueryTask
 from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
+
+_QUEUES: dict[int, Callable[[str, str], str]] = {
+    TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW: workflow_queue,
+    TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY: activity_queue,
+    TaskQueueType.TASK_QUEUE_TYPE_NEXUS: nexus_queue,
+}
+_USUAL = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 
 
 class WorkflowTasks:
@@ -111,18 +118,10 @@ class WorkflowTasks:
             if call.reply(response):
                 return Taken.SERVED
         except BaseException:
-            await self._release(run.run_key, started)
+            await release_workflow_task(executor, run.run_key, started)
             raise
-        await self._release(run.run_key, started)
+        await release_workflow_task(executor, run.run_key, started)
         return Taken.STALE
-
-    async def _release(self, run_key: int, task: WorkflowTask) -> None:
-        """The task was started for a worker that does not get it: another one may have it at once."""
-        run = await self._executor.by_key(run_key)
-        if run is None:
-            return
-        with contextlib.suppress(NotFound, Unavailable):
-            self._executor.apply(run, inputs.ReleaseWorkflowTask(task.scheduled_event_id, task.started_ns))
 
     async def response(
         self,
@@ -229,7 +228,7 @@ class WorkflowTasks:
 
     async def respond_workflow_task_completed(
         self, request: RespondWorkflowTaskCompletedRequest, call: Call
-    ) -> RespondWorkflowTaskCompletedResponse | bytes:
+    ) -> RespondWorkflowTaskCompletedResponse | None:
         validate.workflow_task_completed(request, self._runtime.config)
         token = tokens.decode(tokens.WorkflowTaskToken, validate.task_token(request))
         validate.token_namespace(request, token.namespace_id, self._runtime.namespaces.get)
@@ -252,7 +251,10 @@ class WorkflowTasks:
             # The worker that asks for it has just had the run in its cache.
             task = await self.response(run, core, completed.new_task, sticky=True, messages=decision.messages)
             response.workflow_task.MergeFromString(task)
-        return response
+        if not eager and completed.new_task is None:
+            return response
+        await give(self._executor, call, response.SerializeToString(), run.run_key, completed.new_task, eager)
+        return None
 
     async def _find(self, token: tokens.WorkflowTaskToken) -> Run:
         try:
@@ -302,6 +304,9 @@ class WorkflowTasks:
             self._runtime.matching.abandon(workflow_queue(namespace.id, request.sticky_task_queue))
         if request.worker_instance_key and self._runtime.config.enable_cancel_worker_polls_on_shutdown:
             self._polls.release(request.worker_instance_key)
+            types = request.task_queue_types or _USUAL
+            for queue in (_QUEUES[each](namespace.id, request.task_queue) for each in types if each in _QUEUES):
+                self._runtime.matching.forget_poller(queue, request.identity)
         if request.HasField("worker_heartbeat") and self._runtime.config.worker_heartbeats_enabled:
             self._runtime.workers.record(namespace.id, [request.worker_heartbeat])
         await asyncio.sleep(0)
