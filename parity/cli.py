@@ -123,9 +123,9 @@ class Session:
         return process.returncode, out.decode(), err.decode()
 
     async def until(self, command: str, works: str) -> None:
-        """Run a command, and then another until it works. Raises `ConnectionError` if it never does."""
-        await self.run(command)
+        """Run a command, and once more until another works. Raises `ConnectionError` if it never does."""
         for _ in range(int(UNTIL_LIMIT_S / PAUSE_S)):
+            await self.run(command)
             code, _, err = await self.run(works)
             if code == 0:
                 return

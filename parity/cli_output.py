@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +57,8 @@ class Shown(Normaliser):
     def _item(self, key: str, value: Any) -> Any:
         if _SIZES.fullmatch(key):
             return "set"
+        if key == "data" and isinstance(value, str):
+            return self.text(_decoded(value))
         return sorted(value) if key.endswith("UsedFlags") else self.data(value)
 
 
@@ -91,6 +94,14 @@ _REPLACED: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
         (r"\b(?:\d+h)?(?:\d+m)?\d+\.\d+(?:s|ms|µs)|\b\d+(?:ms|µs)\b", "~"),
     )
 )
+
+
+def _decoded(data: str) -> str:
+    """The text in a payload; what is none stays as it is."""
+    try:
+        return b64decode(data, validate=True).decode()
+    except ValueError:
+        return data
 
 
 def _sorted(value: Any) -> Any:
