@@ -42,6 +42,7 @@ _KEPT = "The reference forgets a run's memory when it can't read an answer; here
 _STILL_KNOWN = "The reference trips over one that a reset admitted and a worker rejected; here there is none any more."
 _NEVER_WIRED = "The reference goes on saying that an admission is buffered when it is written; here it has its number."
 _UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
+_SHARED = "The reference's event shares its config with the state, where the skip of the same moment switches it off."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
 _PANIC = "The reference's parser breaks on a time zone without a schedule."
@@ -57,6 +58,17 @@ def _positions() -> Iterator[Accepted]:
         for i in calls:
             message = recorded[i]["error"]["message"]
             yield Accepted(scenario, f"calls[{i}].error.message", message, f"{message} ({words})", _POSITION)
+
+
+def _switched_off() -> Iterator[Accepted]:
+    enabled = "time_skipping_config.enabled"
+    for scenario, replies, events in (
+        ("so_many_skips", (8,), ("calls[9].reply.history.events[17]", "executions[0].history[17]")),
+        ("fast_forward_without_a_timer", (3, 6), ("executions[0].history[4]", "executions[0].history[6]")),
+    ):
+        paths = [f"calls[{i}].reply.workflow_execution_options.{enabled}" for i in replies]
+        paths += [f"{event}.attributes.{enabled}" for event in events]
+        yield from _each(f"time_skipping/{scenario}", paths, None, True, _SHARED)
 
 
 _UNBUILT = (
@@ -81,7 +93,7 @@ def _namespaces() -> Iterator[Accepted]:
     for scenario, i in _DESCRIBED:
         info = f"calls[{i}].reply.namespace_info"
         names = [f"{info}.capabilities.{name}" for name in _UNBUILT]
-        yield from _each(scenario, [*names, f"{info}.supports_schedules"], True, None, _NOT_BUILT)
+        yield from _each(scenario, names, True, None, _NOT_BUILT)
         on_shutdown = f"{info}.capabilities.worker_poll_complete_on_shutdown"
         yield Accepted(scenario, on_shutdown, True, None, _SETTING)
         limit = f"{info}.limits.workflow_task_completion_size_limit_error"
@@ -162,6 +174,12 @@ def _overrides() -> Iterator[Accepted]:
     yield Accepted("workflow_options/versioning_override", path, None, build_ids, _UNVERSIONED)
     path = f"{info}.versioning_info"
     yield Accepted("workflow_options/versioning_override_is_unset", path, {}, None, _UNVERSIONED)
+    for where in ("calls[6].reply", "executions[2].describe.reply"):
+        info = f"{where}.workflow_execution_info"
+        fields = {"BuildIds": build_ids}
+        path = f"{info}.search_attributes.indexed_fields"
+        yield Accepted("reset_options/changes_them", path, fields, None, _UNVERSIONED)
+        yield Accepted("reset_options/changes_them", f"{info}.versioning_info", {}, None, _UNVERSIONED)
 
 
 _TASK = {"task_queue": {"name": "tq", "kind": "NORMAL"}, "start_to_close_timeout": "10s", "attempt": 1}
@@ -284,10 +302,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     ),
     *_each(
         "edge/system_info",
-        [
-            f"calls[0].reply.capabilities.{name}"
-            for name in ("supports_schedules", "nexus", "server_scaled_deployments")
-        ],
+        [f"calls[0].reply.capabilities.{name}" for name in ("nexus", "server_scaled_deployments")],
         True,
         None,
         _NOT_BUILT,
@@ -327,4 +342,5 @@ DIFFERENCES: tuple[Accepted, ...] = (
         _NO_UUID,
     ),
     Accepted("namespace/describe_is_refused", "calls[3].error.details[0]", None, _NO_SUCH_NAMESPACE, _NO_UUID),
+    *_switched_off(),
 )

@@ -8,7 +8,7 @@ news of children that had been initiated before) follows, and a workflow task.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from temporalio.api.enums.v1 import (
 )
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 
 from perdure.engine.apply import RESETTER
 from perdure.engine.execution import Core, Execution, Kind, Request
@@ -38,7 +39,8 @@ class Plan:
     """What a reset needs beside the events that are taken over.
 
     `events` are those to be applied again, in their order. `batches` are the serialized events taken over,
-    (first event id, history). `start_request_id` is that of the start of the old run."""
+    (first event id, history). `start_request_id` is that of the start of the old run. `options`: changes of the new
+    run's options, with the fields that count, in camel case."""
 
     run_id: str
     base_run_id: str
@@ -47,6 +49,7 @@ class Plan:
     start_request_id: str
     batches: list[tuple[int, bytes]]
     events: list[HistoryEvent] = field(default_factory=list)
+    options: Sequence[tuple[WorkflowExecutionOptions, Collection[str]]] = ()
 
 
 def begin(run_key: int, env: Environment, prefix: State, plan: Plan) -> Transition:
@@ -65,12 +68,15 @@ def begin(run_key: int, env: Environment, prefix: State, plan: Plan) -> Transiti
     _fail_task(t, plan)
     for event in plan.events:
         _AGAIN[event.event_type](t, event)
+    for options, fields in plan.options:
+        workflow.update_options(t, options, fields, identity="")
     workflow_task.schedule(t)
     return t
 
 
 def _take_over(t: Transition, prefix: State, plan: Plan) -> None:
     t.core = core = copy.copy(prefix.core)
+    t.now_ns += core.offset_ns
     for kind in t.execution.pending:
         items = prefix.items(kind)
         for key in items:
