@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test lint format types bench parity sweep wheel docs clean
+.PHONY: help setup demo test lint format types bench parity sweep simulate mutants wheel docs clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -45,6 +45,12 @@ parity: $(STAMP)  ## Compare with the reference at REFERENCE=host:port (PERDURE=
 
 sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
 	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage
+
+simulate: $(STAMP)  ## Live through simulated crashes for 20 minutes (SEEDS=A..B, MINUTES)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2
+
+mutants: $(STAMP)  ## Show that the simulation finds each planted bug
+	$(BIN)/python -m tests.simulation.mutants
 
 wheel: $(STAMP)  ## Build the wheel and try it in an empty environment
 	rm -rf dist build/wheel-venv

@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.conformance.driver import prepare
 from tests.conformance.server import perdure as perdure_server
 
-from parity import conversations, orders, timing
+from parity import cli, conversations, orders, timing
 from parity.programs import PROGRAMS, Program, Unavailable, build
 from parity.programs import compare as compare_program
 from parity.results import Finding, Report
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _families() -> list[str]:
-    return [*conversations.families(), orders.FAMILY, *(program.family for program in PROGRAMS), TIMING]
+    return [*conversations.families(), orders.FAMILY, *(program.family for program in PROGRAMS), cli.FAMILY, TIMING]
 
 
 async def _compare(wanted: list[str], perdure: str, reference: str, console: Console) -> Report:
@@ -69,6 +69,8 @@ async def _compare(wanted: list[str], perdure: str, reference: str, console: Con
                 report.intervals += await timing.compare(perdure, reference)
             elif family == orders.FAMILY:
                 report.findings += await orders.compare(perdure, reference)
+            elif family == cli.FAMILY:
+                await _cli(report, perdure, reference)
             elif family in programs:
                 tell = _teller(said, status.update)
                 await _program(programs[family], report, lambda p, t=tell: compare_program(p, perdure, reference, t))
@@ -95,6 +97,13 @@ async def _program(program: Program, report: Report, compare: Callable[[Program]
         report.skipped[program.family] = str(error)
         return
     report.findings += await compare(program)
+
+
+async def _cli(report: Report, perdure: str, reference: str) -> None:
+    try:
+        report.findings += await cli.compare(perdure, reference)
+    except Unavailable as error:
+        report.skipped[cli.FAMILY] = str(error)
 
 
 def _arguments() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,8 @@ _TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d
 _CLOCKS = re.compile(r'("(?:seconds|nanos|[a-zA-Z_]*[mM]s|duration|Backoff)"): ?"?-?\d+"?')
 _ADDRESSES = re.compile(r"0x[0-9a-f]+")
 _NUMBERS = re.compile(r"\b[0-9a-f]{32}\b")
+# Go's maps have no order: "KnownQueryTypes=[b a]".
+_NAMES = re.compile(r"=\[([\w ]+)\]")
 _PROCESS = re.compile(r"\b\d+@(?=[\w.-]+@)")
 
 
@@ -36,6 +38,7 @@ class ProgramNormaliser(Normaliser):
     def text(self, text: str, kind: str = "id") -> str:
         text = _NUMBERS.sub(lambda match: str(UUID(match.group())), text)
         text = _PROCESS.sub("process@", _ADDRESSES.sub("address", _TIMES.sub("time", text)))
+        text = _NAMES.sub(lambda match: f"=[{' '.join(sorted(match[1].split()))}]", text)
         return super().text(_CLOCKS.sub(r"\1:N", text), kind)
 
     def told(self, value: Any) -> Any:
@@ -47,11 +50,11 @@ class ProgramNormaliser(Normaliser):
         return self.text(value) if isinstance(value, str) else value
 
 
-async def look(address: str, token: str, workflows: Mapping[str, str], result: Any) -> dict[str, Any]:
-    """The histories and descriptions of `workflows` (first run by id) and of all they lead to; ends what is open."""
+async def look(address: str, token: str, runs: Iterable[tuple[str, str]], result: Any) -> dict[str, Any]:
+    """The histories and descriptions of `runs` (workflow id, run id) and of all they lead to; ends what is open."""
     async with connect(address) as channel:
         driver = Driver(channel, token=token)
-        for workflow_id, run_id in workflows.items():
+        for workflow_id, run_id in runs:
             driver.touch(workflow_id, run_id)
         await driver.finish()
         normaliser = ProgramNormaliser(token)

@@ -75,4 +75,4 @@ async def _one(client: Client, address: str, token: str, name: str, order: Any) 
         result: Any = str(await handle.result())
     except WorkflowFailureError as error:
         result = repr(error.cause)
-    return await look(address, token, {handle.id: handle.first_execution_run_id or ""}, result)
+    return await look(address, token, [(handle.id, handle.first_execution_run_id or "")], result)

@@ -84,7 +84,7 @@ async def run(program: Program, address: str, names: Iterable[str], token: str, 
     records: Records = {}
     async for line in lines(program, ["-address", address, "-token", token, *names]):
         name = line["scenario"]
-        records[name] = await look(address, token, line["workflows"], line["result"])
+        records[name] = await look(address, token, line["runs"], line["result"])
         if broken := line.get("broken"):
             records[name]["broken"] = broken
         tell(name)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from tests.conformance import schedules
 from tests.conformance.driver import Driver, connect
 from tests.conformance.messages import activity, continue_as_new, fail_workflow, succeed, timer
 
@@ -148,6 +149,18 @@ async def _cron(d: Driver) -> float:
     return scheduled - started
 
 
+async def _by_schedule(d: Driver) -> float:
+    """From the time a schedule is due to the start of its workflow."""
+    limited = {"limited_actions": True, "remaining_actions": 1}
+    await schedules.create(d, schedules.SECONDLY, state=limited)
+    described = await schedules.until_acted(d, 1)
+    acted = described.info.recent_actions[0]
+    started = acted.start_workflow_result
+    events = await d.events((started.workflow_id, started.run_id))
+    await schedules.delete(d)
+    return _seconds(events[0].event_time) - _seconds(acted.schedule_time)
+
+
 async def _scheduled(d: Driver, execution: Any) -> float:
     events = await d.events(execution)
     return next(
@@ -187,6 +200,7 @@ MEASURES: dict[str, tuple[float, Measure]] = {
     "heartbeat of 1 s": (1, _activity_timeout("heartbeat_timeout", "ACTIVITY_TASK_STARTED", polled=True)),
     "retry of a workflow, after 1.5 s": (1.5, _workflow_retry),
     "continue as new, after 1.5 s": (1.5, _continue_as_new_backoff),
+    "workflow of a schedule, after it is due": (0, _by_schedule),
     "first run of a cron every 2 s": (2, _cron),
     "second run of a cron every 2 s": (2, _cron_next),
 }

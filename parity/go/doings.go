@@ -118,7 +118,7 @@ func activityTimesOut(s *session) error {
 
 func activityIsCancelled(s *session) error {
 	started := make(chan struct{})
-	s.work(act{"until_cancelled", func(ctx context.Context) error {
+	s.workWith(worker.Options{MaxHeartbeatThrottleInterval: 50 * time.Millisecond}, act{"until_cancelled", func(ctx context.Context) error {
 		close(started)
 		for ctx.Err() == nil {
 			activity.RecordHeartbeat(ctx, "working")
@@ -127,7 +127,7 @@ func activityIsCancelled(s *session) error {
 		return temporal.NewCanceledError("stopped by request")
 	}}, flow{"changing", func(ctx workflow.Context) (any, error) {
 		inner, cancel := workflow.WithCancel(withActivity(ctx, func(o *workflow.ActivityOptions) {
-			o.HeartbeatTimeout = 500 * time.Millisecond
+			o.HeartbeatTimeout = 10 * time.Second
 			o.WaitForCancellation = true
 		}))
 		running := workflow.ExecuteActivity(inner, "until_cancelled")
@@ -216,15 +216,15 @@ func localActivity(s *session) error {
 
 func longLocalActivity(s *session) error {
 	s.work(flow{"local", func(ctx workflow.Context) (result string, err error) {
-		ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{ScheduleToCloseTimeout: 10 * time.Second})
+		ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{ScheduleToCloseTimeout: 20 * time.Second})
 		err = workflow.ExecuteLocalActivity(ctx, func(context.Context) (string, error) {
-			time.Sleep(2400 * time.Millisecond)
+			s.reached(s.id, secondTask)
 			return "at last", nil
 		}).Get(ctx, &result)
 		return
 	}})
 	options := s.options()
-	options.WorkflowTaskTimeout = time.Second
+	options.WorkflowTaskTimeout = 2 * time.Second
 	s.await("result", s.startWith(options, "local"))
 	return nil
 }
@@ -311,6 +311,6 @@ func sessionOfActivities(s *session) error {
 		}})
 	s.await("result", s.start("bound"))
 	// Two of the session's own activities end side by side.
-	s.workflows = map[string]string{}
+	s.runs = [][2]string{}
 	return nil
 }

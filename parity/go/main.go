@@ -2,7 +2,7 @@
 //
 //	parity -address HOST:PORT -token TOKEN [-list] [NAME ...]
 //
-// One line a scenario: {"scenario", "result", "workflows": {id: first run id}}. Names end in "-TOKEN", so that what two
+// One line a scenario: {"scenario", "result", "runs": [[workflow id, run id], ...]}. Names end in "-TOKEN", so that what two
 // servers answer can be compared once that is taken off. With -dev-server PATH, that program is started as the SDK's
 // test environment starts the official dev server, and the scenarios run there.
 package main
@@ -37,10 +37,10 @@ var (
 )
 
 type line struct {
-	Scenario  string            `json:"scenario"`
-	Result    map[string]any    `json:"result"`
-	Workflows map[string]string `json:"workflows"`
-	Broken    string            `json:"broken,omitempty"`
+	Scenario string         `json:"scenario"`
+	Result   map[string]any `json:"result"`
+	Runs     [][2]string    `json:"runs"`
+	Broken   string         `json:"broken,omitempty"`
 }
 
 func main() {
@@ -134,7 +134,7 @@ func run(connection client.Client, token, name string) (result line) {
 			result.Broken = fmt.Sprint(problem)
 		}
 		s.stopWorkers()
-		result.Scenario, result.Result, result.Workflows = name, s.result, s.workflows
+		result.Scenario, result.Result, result.Runs = name, s.result, s.runs
 	}()
 	known := scenarios[name]
 	if known == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,14 +36,14 @@ type session struct {
 	id        string
 	taskQueue string
 	result    map[string]any
-	workflows map[string]string
+	runs      [][2]string
 
 	mutex   sync.Mutex
 	workers []worker.Worker
 }
 
 func newSession(ctx context.Context, connection client.Client, name, token string) *session {
-	s := &session{ctx: ctx, client: connection, token: token, result: map[string]any{}, workflows: map[string]string{}}
+	s := &session{ctx: ctx, client: connection, token: token, result: map[string]any{}, runs: [][2]string{}}
 	s.id = s.name(name)
 	s.taskQueue = s.name(name + "-queue")
 	return s
@@ -128,11 +129,14 @@ func (s *session) startWith(options client.StartWorkflowOptions, name string, ar
 }
 
 // saw makes the histories of a workflow part of what is compared.
-func (s *session) saw(run client.WorkflowRun) {
+func (s *session) saw(run client.WorkflowRun) { s.sawID(run.GetID(), run.GetRunID()) }
+
+// sawID is saw for those that know no more than the ids.
+func (s *session) sawID(id, runID string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if _, known := s.workflows[run.GetID()]; !known {
-		s.workflows[run.GetID()] = run.GetRunID()
+	if run := [2]string{id, runID}; !slices.Contains(s.runs, run) {
+		s.runs = append(s.runs, run)
 	}
 }
 
@@ -153,6 +157,17 @@ func (s *session) settled(id string) {
 			Namespace: namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id},
 		})
 		return err == nil && reply.PendingWorkflowTask == nil && reply.WorkflowExecutionInfo.HistoryLength >= 4
+	})
+}
+
+// secondTask is the length of a history whose second workflow task is started.
+const secondTask = 6
+
+// reached waits until the history of the workflow is that long.
+func (s *session) reached(id string, length int64) {
+	s.until(func() bool {
+		found, err := s.client.DescribeWorkflowExecution(s.ctx, id, "")
+		return err == nil && found.WorkflowExecutionInfo.HistoryLength >= length
 	})
 }
 

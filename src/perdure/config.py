@@ -204,6 +204,10 @@ class Dynamic:
     """Refuse to use a workflow id again within `workflow_id_reuse_minimal_interval_s` of its last start."""
     enable_cross_namespace_commands: bool = _key("system.enableCrossNamespaceCommands", False)
     """Commands may name another namespace."""
+    workflow_time_skipping_enabled: bool = _key("frontend.WorkflowTimeSkippingEnabled", True)
+    """Starts and options may let workflows skip time."""
+    workflow_time_skipping_max_skip_per_session: int = _key("frontend.WorkflowTimeSkippingMaxSkipPerSession", 200)
+    """How often a workflow skips time where its config does not say."""
     disallow_query: bool = _key("system.disallowQuery", False)
     """Queries are refused."""
 

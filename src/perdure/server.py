@@ -23,6 +23,7 @@ from perdure.rpc.workflow.delete import Deletions
 from perdure.rpc.workflow.describe import Descriptions
 from perdure.rpc.workflow.empty import Empty
 from perdure.rpc.workflow.executions import Executions
+from perdure.rpc.workflow.fast_forwards import FastForwards
 from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.multi_operation import MultiOperations
 from perdure.rpc.workflow.namespaces import NamespaceHandlers
@@ -126,6 +127,7 @@ class Server:
         self._polls: Polls | None = None
         self._histories: Histories | None = None
         self._updates: Updates | None = None
+        self._fast_forwards: FastForwards | None = None
         self.port = 0
         """The port, once the server has started."""
         self.http_port: int | None = None
@@ -206,11 +208,12 @@ class Server:
         self._updates = Updates(runtime)
         workflow_tasks = WorkflowTasks(runtime, polls, queries)
         self._histories = Histories(runtime)
+        self._fast_forwards = FastForwards(runtime)
         executions = Executions(runtime, workflow_tasks)
         updates = UpdateHandlers(runtime, self._updates)
         return [
             Empty(runtime.namespaces.get),
-            System(cluster_id, "sqlite"),
+            System(cluster_id, "sqlite", lambda: self.address),
             NamespaceHandlers(runtime),
             OperatorHandlers(runtime),
             VisibilityHandlers(runtime.namespaces, runtime.storage, runtime.config),
@@ -218,6 +221,7 @@ class Server:
             ActivityTasks(runtime, polls),
             ActivityOperations(runtime),
             WorkflowOptions(runtime),
+            self._fast_forwards,
             NexusTasks(runtime, polls),
             QueryHandlers(runtime, queries),
             executions,
@@ -268,6 +272,8 @@ class Server:
             self._histories.release_all()
         if self._updates is not None:
             self._updates.release_all()
+        if self._fast_forwards is not None:
+            self._fast_forwards.release_all()
         if runtime is not None:
             runtime.matching.stop()
         try:

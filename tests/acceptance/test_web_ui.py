@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,10 +29,11 @@ from temporalio.client import (
     ScheduleActionStartWorkflow,
     ScheduleIntervalSpec,
     ScheduleSpec,
+    WorkflowUpdateFailedError,
 )
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from perdure.server import Server
@@ -49,8 +51,12 @@ pytestmark = [
 
 QUEUE = "shown"
 READY_S = 30.0
+TABS_AT_ONCE = 4
+LONG_POLL_S = 1.5
+QUIET_S = 0.4
+LOADED_S = 20.0
 NOT_YET = "is not implemented by this version of Perdure"
-SUBJECTS = ("running", "done", "failed", "retrying", "canceled", "terminated")
+SUBJECTS = ("running", "done", "failed", "retrying", "canceled", "terminated", "paused")
 """Ids of the workflows that are shown."""
 
 
@@ -97,7 +103,7 @@ class Everything:
         return hello
 
     @workflow.signal
-    def note(self, text: str) -> None:
+    def note(self, text: str = "") -> None:
         self.notes.append(text)
 
     @workflow.query
@@ -106,25 +112,17 @@ class Everything:
 
     @workflow.update
     async def add(self, number: int) -> int:
+        if number < 0:
+            raise ApplicationError("only more")
         return number + 1
 
 
 @dataclass
 class Shown:
-    """What there is to see. `runs` has the run id of each workflow; what is not implemented yet is left out."""
+    """What there is to see. `runs` has the run id of each workflow."""
 
     url: str
     runs: dict[str, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def optional(self) -> Any:
-        try:
-            yield
-        except RPCError as error:
-            if error.status != RPCStatusCode.UNIMPLEMENTED:
-                raise
-            self.missing.append(error.message)
 
 
 def free_port() -> int:
@@ -177,18 +175,28 @@ async def fill(client: Client, shown: Shown) -> None:
             await handle.terminate("enough", "detail")
     running = client.get_workflow_handle_for(Everything.run, "wf-running")
     await running.query(Everything.state)
-    with shown.optional():
-        assert await running.execute_update(Everything.add, 1) == 2
-    with shown.optional():
-        action = ScheduleActionStartWorkflow(Child.run, id="scheduled", task_queue=QUEUE)
-        spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=1))], cron_expressions=["0 12 * * *"])
-        schedule = await client.create_schedule("every-hour", Schedule(action=action, spec=spec))
-        await schedule.trigger()
-        await schedule.pause(note="for now")
-    with shown.optional():
-        await start_batch(client)
+    assert await running.execute_update(Everything.add, 1) == 2
+    with pytest.raises(WorkflowUpdateFailedError):
+        await running.execute_update(Everything.add, -1)
+    await pause(client, "wf-paused")
+    action = ScheduleActionStartWorkflow(Child.run, id="scheduled", task_queue=QUEUE)
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(hours=1))], cron_expressions=["0 12 * * *"])
+    schedule = await client.create_schedule("every-hour", Schedule(action=action, spec=spec))
+    await schedule.trigger()
+    await schedule.pause(note="for now")
+    await client.create_schedule("each-day", Schedule(action=action, spec=ScheduleSpec(cron_expressions=["@daily"])))
+    await start_batch(client)
     done = client.get_workflow_handle("wf-done")
     await done.result()
+
+
+async def pause(client: Client, workflow_id: str) -> None:
+    from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest
+
+    request = PauseWorkflowExecutionRequest(
+        namespace="default", workflow_id=workflow_id, identity="me", reason="for a while", request_id="pause"
+    )
+    await client.workflow_service.pause_workflow_execution(request)
 
 
 async def start_batch(client: Client) -> None:
@@ -196,7 +204,7 @@ async def start_batch(client: Client) -> None:
     from temporalio.api.workflowservice.v1 import StartBatchOperationRequest
 
     request = StartBatchOperationRequest(
-        namespace="default", job_id="batch", visibility_query="WorkflowId='wf-running'", reason="to show one"
+        namespace="default", job_id="note-to-all", visibility_query="WorkflowId='wf-running'", reason="to show one"
     )
     request.signal_operation.CopyFrom(BatchOperationSignal(signal="note", identity="me"))
     await client.workflow_service.start_batch_operation(request)
@@ -224,12 +232,11 @@ def pages(shown: Shown) -> dict[str, str]:
         "nexus": "/nexus",
         "new nexus endpoint": "/nexus/create",
         "task queue": f"{base}/task-queues/{QUEUE}",
+        "schedule": f"{base}/schedules/every-hour",
+        "edit schedule": f"{base}/schedules/every-hour/edit",
+        "schedules by query": f"{base}/schedules?query=TemporalSchedulePaused%3Dtrue",
+        "batch operation": f"{base}/batch-operations/note-to-all",
     }
-    if not any("Schedule" in sentence for sentence in shown.missing):
-        found["schedule"] = f"{base}/schedules/every-hour"
-        found["edit schedule"] = f"{base}/schedules/every-hour/edit"
-    if not any("Batch" in sentence for sentence in shown.missing):
-        found["batch operation"] = f"{base}/batch-operations/batch"
     tabs = ("", "/timeline", "/history", "/relationships", "/workers", "/pending-activities", "/call-stack", "/query")
     tabs += ("/metadata", "/user-metadata", "/search-attributes", "/memo", "/nexus-links")
     for workflow_id, run_id in shown.runs.items():
@@ -242,16 +249,58 @@ def pages(shown: Shown) -> dict[str, str]:
 
 @dataclass
 class Problems:
-    """What went wrong, by page."""
+    """What went wrong in one tab of the browser: sentences by page. `page` is the one that is open.
 
-    found: dict[str, list[str]] = field(default_factory=dict)
+    `open` has the requests that wait for their answer, with when they were sent."""
+
+    found: dict[str, list[str]]
     page: str = ""
+    open: dict[Any, float] = field(default_factory=dict)
+    active_s: float = 0.0
+
+    def sent(self, request: Any) -> None:
+        self.active_s = self.open[request] = time.monotonic()
+
+    def over(self, request: Any) -> None:
+        self.open.pop(request, None)
+        self.active_s = time.monotonic()
+
+    async def quiet(self) -> None:
+        """Wait until nothing was sent or answered for a moment; what goes unanswered for long is a long poll."""
+        async with asyncio.timeout(LOADED_S):
+            while True:
+                now = time.monotonic()
+                waits = any(now - since < LONG_POLL_S for since in self.open.values())
+                if not waits and now - self.active_s > QUIET_S:
+                    return
+                await asyncio.sleep(0.05)
 
     def add(self, sentence: str) -> None:
         if NOT_YET not in sentence:
             self.found.setdefault(self.page, []).append(sentence)
 
 
+SHOWS = {
+    "workflows": "wf-terminated",
+    "workflows by query": "wf-running",
+    "schedules": "every-hour",
+    "schedules by query": "every-hour",
+    "schedule": "5 Upcoming Runs",
+    "edit schedule": "Schedule Summary",
+    "batch operations": "note-to-all",
+    "batch operation": "to show one",
+    "namespaces": "default",
+    "workers": QUEUE,
+    "task queue": "always_online",
+    "nexus": "this feature is not available",
+    "new nexus endpoint": "this feature is not available",
+    "wf-running history": "Workflow Execution Started",
+    "wf-running relationships": "child-of-wf-running",
+    "wf-running memo": "a memo",
+    "wf-retrying pending activities": "always_fails",
+    "wf-failed history": "on purpose",
+}
+"""What a page has to show before it counts as loaded; the others, a heading."""
 EXPECTED = {
     "workflows by a bad query": r"400 .*|console: Initial count fetch failed .*400.*",
 }
@@ -260,8 +309,13 @@ EXPECTED = {
 
 async def visit(page: Any, url: str, problems: Problems) -> None:
     await page.goto(url, wait_until="load")
-    with contextlib.suppress(Exception):  # long polls go on
-        await page.wait_for_load_state("networkidle", timeout=4000)
+    shows = SHOWS.get(problems.page)
+    awaited = page.get_by_text(shows) if shows else page.locator("h1, h2, h3")
+    try:
+        await awaited.filter(visible=True).first.wait_for(timeout=LOADED_S * 1000)
+    except Exception:
+        problems.add(f"the page does not show {shows or 'a heading'}")
+    await problems.quiet()
     text = await page.inner_text("body")
     for sentence in ("Something went wrong", "Uh oh", "404", "Internal Error", "Page not found"):
         if sentence in text:
@@ -281,6 +335,9 @@ async def watch(page: Any, problems: Problems) -> None:
                 body = (await response.body()).decode("utf-8", "replace")[:300]
             problems.add(f"{response.status} {response.request.method} {response.url} {body}")
 
+    page.on("request", problems.sent)
+    page.on("requestfinished", problems.over)
+    page.on("requestfailed", problems.over)
     page.on("response", on_response)
     page.on("pageerror", lambda error: problems.add(f"exception: {error}"))
 
@@ -300,11 +357,27 @@ async def target() -> AsyncIterator[str]:
             yield server.address
 
 
+async def look(browser: Any, url: str, pages: dict[str, str], found: dict[str, list[str]]) -> None:
+    """Visit all pages, in several tabs."""
+    left = list(pages.items())
+
+    async def tab() -> None:
+        page, problems = await browser.new_page(viewport={"width": 1400, "height": 1100}), Problems(found)
+        await watch(page, problems)
+        while left:
+            problems.page, path = left.pop(0)
+            await visit(page, url + path, problems)
+
+    await asyncio.gather(*(tab() for _ in range(TABS_AT_ONCE)))
+
+
 async def test_every_page_of_a_namespace_loads_without_an_error() -> None:
     playwright = pytest.importorskip("playwright.async_api")
-    problems = Problems()
+    problems: dict[str, list[str]] = {}
     async with target() as address, web_ui(address) as url:
-        client = await Client.connect(address)
+        # Workers tell of themselves once a minute unless asked to do it more often.
+        runtime = Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=timedelta(seconds=1))
+        client = await Client.connect(address, identity="always_online", runtime=runtime)
         shown = Shown(url)
         worker = Worker(
             client,
@@ -316,15 +389,11 @@ async def test_every_page_of_a_namespace_loads_without_an_error() -> None:
         async with worker, playwright.async_playwright() as driver:
             await fill(client, shown)
             browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            page = await browser.new_page(viewport={"width": 1400, "height": 1100})
-            await watch(page, problems)
-            for name, path in pages(shown).items():
-                problems.page = name
-                await visit(page, url + path, problems)
+            await look(browser, url, pages(shown), problems)
             await browser.close()
     unexpected = {
         name: left
-        for name, sentences in problems.found.items()
+        for name, sentences in problems.items()
         if (left := [each for each in sentences if not re.match(EXPECTED.get(name, "$^"), each, re.DOTALL)])
     }
     assert not unexpected, "\n".join(f"{name}: {each}" for name, found in unexpected.items() for each in found)

@@ -38,7 +38,11 @@ _DEFAULT_MADE = "The reference makes its default namespace in another way than t
 _NOT_BUILT = "Not done yet: what does not work here is not claimed, since SDKs send what they see promised."
 _NO_SIZE_LIMIT = "Not done yet: a completion is bounded by the size of a message alone, so no other limit is told."
 _FORGOTTEN = "The reference remembers an update that was never accepted for as long as its cache has the closed run."
+_KEPT = "The reference forgets a run's memory when it can't read an answer; here the task stays with its worker."
+_STILL_KNOWN = "The reference trips over one that a reset admitted and a worker rejected; here there is none any more."
+_NEVER_WIRED = "The reference goes on saying that an admission is buffered when it is written; here it has its number."
 _UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
+_SHARED = "The reference's event shares its config with the state, where the skip of the same moment switches it off."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
 _PANIC = "The reference's parser breaks on a time zone without a schedule."
@@ -54,6 +58,17 @@ def _positions() -> Iterator[Accepted]:
         for i in calls:
             message = recorded[i]["error"]["message"]
             yield Accepted(scenario, f"calls[{i}].error.message", message, f"{message} ({words})", _POSITION)
+
+
+def _switched_off() -> Iterator[Accepted]:
+    enabled = "time_skipping_config.enabled"
+    for scenario, replies, events in (
+        ("so_many_skips", (8,), ("calls[9].reply.history.events[17]", "executions[0].history[17]")),
+        ("fast_forward_without_a_timer", (3, 6), ("executions[0].history[4]", "executions[0].history[6]")),
+    ):
+        paths = [f"calls[{i}].reply.workflow_execution_options.{enabled}" for i in replies]
+        paths += [f"{event}.attributes.{enabled}" for event in events]
+        yield from _each(f"time_skipping/{scenario}", paths, None, True, _SHARED)
 
 
 _UNBUILT = (
@@ -78,7 +93,7 @@ def _namespaces() -> Iterator[Accepted]:
     for scenario, i in _DESCRIBED:
         info = f"calls[{i}].reply.namespace_info"
         names = [f"{info}.capabilities.{name}" for name in _UNBUILT]
-        yield from _each(scenario, [*names, f"{info}.supports_schedules"], True, None, _NOT_BUILT)
+        yield from _each(scenario, names, True, None, _NOT_BUILT)
         on_shutdown = f"{info}.capabilities.worker_poll_complete_on_shutdown"
         yield Accepted(scenario, on_shutdown, True, None, _SETTING)
         limit = f"{info}.limits.workflow_task_completion_size_limit_error"
@@ -159,6 +174,12 @@ def _overrides() -> Iterator[Accepted]:
     yield Accepted("workflow_options/versioning_override", path, None, build_ids, _UNVERSIONED)
     path = f"{info}.versioning_info"
     yield Accepted("workflow_options/versioning_override_is_unset", path, {}, None, _UNVERSIONED)
+    for where in ("calls[6].reply", "executions[2].describe.reply"):
+        info = f"{where}.workflow_execution_info"
+        fields = {"BuildIds": build_ids}
+        path = f"{info}.search_attributes.indexed_fields"
+        yield Accepted("reset_options/changes_them", path, fields, None, _UNVERSIONED)
+        yield Accepted("reset_options/changes_them", f"{info}.versioning_info", {}, None, _UNVERSIONED)
 
 
 _TASK = {"task_queue": {"name": "tq", "kind": "NORMAL"}, "start_to_close_timeout": "10s", "attempt": 1}
@@ -174,6 +195,32 @@ def _forgotten() -> Iterator[Accepted]:
         ("update_end/workflow_is_terminated", 9, "admitted"),
     ):
         yield Accepted(scenario, f"calls[{call}].error.message", aborted, f'update "{update_id}" not found', _FORGOTTEN)
+
+
+def _unreadable() -> Iterator[Accepted]:
+    started = {"scheduled_event_id": 6, "request_id": "request-2", "history_size_bytes": "set"}
+    event = {"event_id": 7, "event_type": "WORKFLOW_TASK_STARTED", "attributes": started}
+    pending = "executions[0].describe.reply.pending_workflow_task"
+    for name in ("body_of_a_type_without_dots", "body_without_type", "without_body", "without_body_and_command"):
+        scenario = f"update_messages/{name}"
+        yield Accepted(scenario, "executions[0].history[6]", None, event, _KEPT)
+        yield Accepted(scenario, f"{pending}.state", "SCHEDULED", "STARTED", _KEPT)
+        yield Accepted(scenario, f"{pending}.started_time", None, "set", _KEPT)
+
+
+def _reset_updates() -> Iterator[Accepted]:
+    for scenario, i in (
+        ("reset_updates/is_ignored_the_second_time", 9),
+        ("reset_updates/is_rejected_the_second_time", 10),
+    ):
+        again = "something went wrong, please retry (N)"
+        yield Accepted(scenario, f"calls[{i}].error.code", "INTERNAL", "NOT_FOUND", _STILL_KNOWN)
+        yield Accepted(scenario, f"calls[{i}].error.message", again, 'update "u" not found', _STILL_KNOWN)
+        yield Accepted(scenario, f"calls[{i}].error.details[0]", None, {"type": "NotFoundFailure"}, _STILL_KNOWN)
+    for where in ("calls[7]", "executions[1].describe"):
+        info = f"{where}.reply.workflow_extended_info.request_id_infos.its-request"
+        yield Accepted("reset_updates/with_a_request_id", f"{info}.buffered", True, None, _NEVER_WIRED)
+        yield Accepted("reset_updates/with_a_request_id", f"{info}.event_id", None, 5, _NEVER_WIRED)
 
 
 def _zone_alone() -> Iterator[Accepted]:
@@ -255,10 +302,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     ),
     *_each(
         "edge/system_info",
-        [
-            f"calls[0].reply.capabilities.{name}"
-            for name in ("supports_schedules", "nexus", "server_scaled_deployments")
-        ],
+        [f"calls[0].reply.capabilities.{name}" for name in ("nexus", "server_scaled_deployments")],
         True,
         None,
         _NOT_BUILT,
@@ -266,6 +310,8 @@ DIFFERENCES: tuple[Accepted, ...] = (
     Accepted("history/in_pages_of_one", "calls[5].reply.next_page_token", "token", None, _NO_EMPTY_PAGE),
     Accepted("history/in_pages_of_one", "calls[6]", _EMPTY_PAGE, None, _NO_EMPTY_PAGE),
     *_forgotten(),
+    *_unreadable(),
+    *_reset_updates(),
     *_zone_alone(),
     Accepted("query/is_answered_with_no_type", "calls[3].error", {"code": "DEADLINE_EXCEEDED"}, None, _NO_TYPE),
     Accepted("query/is_answered_with_no_type", "calls[3].reply", None, _FINE, _NO_TYPE),
@@ -296,4 +342,5 @@ DIFFERENCES: tuple[Accepted, ...] = (
         _NO_UUID,
     ),
     Accepted("namespace/describe_is_refused", "calls[3].error.details[0]", None, _NO_SUCH_NAMESPACE, _NO_UUID),
+    *_switched_off(),
 )

@@ -7,6 +7,7 @@ What differs from run to run is replaced, and nothing else:
 - timestamps are `set` (the order of events is their order), except an expiration, which is told from the start, and
   the times that a schedule matches, which are kept; in a text one of today is `TODAY`;
 - durations are kept; one that a clock had a hand in (not whole milliseconds) is rounded up to seconds: `~1s`;
+- what a run has skipped is told in whole seconds: `~86400s`;
 - task tokens and page tokens are `token`; sizes of histories are `set`;
 - pending items of a description are sorted by their ids: the reference keeps them in a map;
 - the identity of the reference's own workers, who do what batch operations ask for, is `temporal-batcher`;
@@ -134,6 +135,8 @@ class Normaliser:
             return "set"
         if field.name in TOKENS:
             return "token"
+        if field.name == "initial_skipped_duration":
+            return f"~{round(value.seconds + value.nanos / 10**9)}s"
         if field.name == "custom_search_attribute_aliases":
             return sorted(value.values())
         if field.full_name == MATCHING_TIMES:

@@ -211,7 +211,8 @@ class Conversation:
             due_ns, kind = due
             self.world.now_ns = max(self.world.now_ns, due_ns)
             items = self.execution.pending[kind].items()
-            keys = [key for key, item in items if item.due_ns is not None and item.due_ns <= self.world.now_ns]
+            now_ns = self.world.now_ns + self.execution.core.offset_ns
+            keys = [key for key, item in items if item.due_ns is not None and item.due_ns <= now_ns]
             self.tell(inputs.Deadline(kind, keys))
         self.world.now_ns = until_ns
 
@@ -220,10 +221,11 @@ class Conversation:
         if not self.execution.running:
             return None
         owed = (Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL)
+        offset_ns = self.execution.core.offset_ns
         dues = [
-            (item.due_ns, kind)
+            (item.due_ns - offset_ns, kind)
             for kind, _, item in self.execution.items()
-            if item.due_ns is not None and item.due_ns <= until_ns and kind not in owed
+            if item.due_ns is not None and item.due_ns - offset_ns <= until_ns and kind not in owed
         ]
         return min(dues, default=None)
 

@@ -20,7 +20,14 @@ from perdure.engine.execution import (
     decode_item,
     encode,
 )
-from perdure.engine.rebuild import ITEMS_NOT_IN_EVENTS, NOT_IN_EVENTS, SETTLED_AFTER_CLOSE, Identity, rebuild
+from perdure.engine.rebuild import (
+    ENDS_NOT_IN_EVENTS,
+    ITEMS_NOT_IN_EVENTS,
+    NOT_IN_EVENTS,
+    SETTLED_AFTER_CLOSE,
+    Identity,
+    rebuild,
+)
 
 if TYPE_CHECKING:
     from tests.engine.driver import Conversation
@@ -150,7 +157,8 @@ def differences(live: Execution, rebuilt: Execution) -> list[str]:
     for kind in live.core.kinds:
         absent, _ = ITEMS_NOT_IN_EVENTS.get(kind, (lambda item: False, ""))
         mine = {key: item for key, item in live.pending[kind].items() if not absent(item)}
-        theirs = rebuilt.pending[kind]
+        ended, _ = ENDS_NOT_IN_EVENTS.get(kind, (lambda item: False, ""))
+        theirs = {key: item for key, item in rebuilt.pending[kind].items() if key in mine or not ended(item)}
         settling = kind in SETTLED_AFTER_CLOSE and not live.running
         if settling:
             theirs = {key: item for key, item in theirs.items() if key in mine}

@@ -20,12 +20,14 @@ from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from tests.engine import driver as d
 from tests.engine.driver import Conversation
+from tests.engine.time_skipping import skipping
 
 from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.apply import APPLIED
 from perdure.engine.execution import PAUSED, Kind
 from perdure.engine.machines.pause import Selection
+from perdure.engine.own_time import is_enabled
 from perdure.errors import PerdureError
 
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
@@ -54,6 +56,9 @@ STARTS: dict[str, dict[str, Any]] = {
     "cron": {"cron_schedule": "* * * * *", "backoff_s": 20},
     "delayed": {"backoff_s": 5, "workflow_execution_timeout": d.duration(90)},
     "timed": {"workflow_run_timeout": d.duration(50), "workflow_execution_timeout": d.duration(100)},
+    "skipping": {"time_skipping_config": skipping(9), "workflow_execution_timeout": d.duration(9000)},
+    "skipping again": {"time_skipping_config": skipping(50), "retry_policy": RETRY, "backoff_s": 5},
+    "fast-forwarded": {"time_skipping_config": skipping(50, fast_forward=12)},
 }
 TIMEOUTS: list[dict[str, Any]] = [
     {"start_to_close": 10},
@@ -305,6 +310,15 @@ class Talk:
         options.versioning_override.auto_upgrade = True
         self.tell(inputs.UpdateWorkflowOptions(options, ["priority", "versioningOverride"][: a % 3]))
 
+    def skip(self, a: int, b: int, wishes: list[Wish]) -> None:
+        options = WorkflowExecutionOptions()
+        if b:
+            options.time_skipping_config.CopyFrom(skipping(b, fast_forward=a if a > 4 else 0))
+        if b == 9:
+            options.time_skipping_config.Clear()
+            options.time_skipping_config.max_session_skip_count = 5
+        self.tell(inputs.UpdateWorkflowOptions(options, ["timeSkippingConfig"]))
+
     # Time, other workflows, and what comes too early, too late, or never in a healthy system.
 
     def advance(self, a: int, b: int, wishes: list[Wish]) -> None:
@@ -353,6 +367,7 @@ STEPS: dict[str, Callable[[Talk, int, int, list[Wish]], None]] = {
     "operate": Talk.operate,
     "pause": Talk.pause,
     "options": Talk.options,
+    "skip": Talk.skip,
     "advance": Talk.advance,
     "child": Talk.child,
     "other": Talk.other,
@@ -394,6 +409,10 @@ def count(talk: Conversation) -> None:
     REACHED["attempt of a paused activity"] += any(a.paused_ns and a.started_ns for a in activities)
     REACHED["activity is held"] += any(a.held for a in activities)
     REACHED["task under way in a paused workflow"] += bool(task and talk.execution.core.status == PAUSED)
+    clock = talk.execution.core.clock
+    REACHED["ahead of time"] += clock is not None and clock.offset_ns > 0
+    REACHED["fast-forwarded"] += clock is not None and clock.fast_forwarded
+    REACHED["skips are used up"] += clock is not None and clock.skip_count > 0 and not is_enabled(clock)
     REACHED["closed with children owed"] += not talk.execution.running and bool(talk.execution.pending[Kind.CHILD])
     REACHED["closing is refused"] += talk.execution.core.close_attempted
     for _, data in talk.decision.history:
@@ -401,6 +420,9 @@ def count(talk: Conversation) -> None:
 
 
 WANTED = {
+    "ahead of time",
+    "fast-forwarded",
+    "skips are used up",
     "activity is held",
     "activity is paused",
     "activity waits for its next attempt",

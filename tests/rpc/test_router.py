@@ -236,4 +236,5 @@ async def test_no_capability_is_claimed_before_it_works() -> None:
     assert isinstance(call.answer, bytes)
     capabilities = api.GetSystemInfoResponse.FromString(call.answer).capabilities
     assert capabilities.eager_workflow_start and capabilities.build_id_based_versioning
-    assert not (capabilities.supports_schedules or capabilities.nexus or capabilities.server_scaled_deployments)
+    assert capabilities.supports_schedules
+    assert not (capabilities.nexus or capabilities.server_scaled_deployments)

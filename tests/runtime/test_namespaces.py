@@ -77,7 +77,7 @@ async def test_nothing_is_promised_that_does_not_work():
             "workflow_pause",
             "poller_autoscaling",
         ]
-        assert not info.supports_schedules
+        assert info.supports_schedules
         assert info.limits.blob_size_limit_error == Dynamic().blob_size_limit_error_bytes
         assert info.limits.memo_size_limit_error == Dynamic().memo_size_limit_error_bytes
 

@@ -134,12 +134,14 @@ class Client:
             request.search_attributes.indexed_fields["Mood"].CopyFrom(payload("good"))
         return request
 
-    def signal(self) -> None:
-        target = self._target()
+    def signal(self, target: WorkflowExecution | None = None) -> None:
+        target = target or self._target()
         request = api.SignalWorkflowExecutionRequest(
             namespace="default", workflow_execution=target, request_id=self.world.name("request-")
         )
         request.signal_name = self._signal_name(target.workflow_id)
+        if self.world.chance.random() < 0.4:  # one that has to come behind
+            self._left.append(lambda: self.signal(target))
         self._do("SignalWorkflowExecution", request)
 
     def signal_with_start(self) -> None:

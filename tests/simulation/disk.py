@@ -139,12 +139,14 @@ class SimulatedStorage(SqliteStorage):
             return
         words = self.conditions.fate(batch)
         if words is not None:
-            self._failures += 1
-            self._held_by = self._failures
-            done(CommitFailed(f"Commit failed: {words}", self._failures, refused=False))
+            self._fail(done, words)
             return
-        with transaction(self._connection):
-            self._rows.write(batch)
+        try:
+            with transaction(self._connection):
+                self._rows.write(batch)
+        except Exception as error:
+            self._fail(done, str(error), error)
+            return
         while self._rows.has_garbage:
             with transaction(self._connection):
                 self._rows.purge()
@@ -153,6 +155,13 @@ class SimulatedStorage(SqliteStorage):
                 done(None)
             except RuntimeError:  # a caller's bug, which every writer outlives
                 return
+
+    def _fail(self, done: Done, words: str, cause: Exception | None = None) -> None:
+        self._failures += 1
+        self._held_by = self._failures
+        failure = CommitFailed(f"Commit failed: {words}", self._failures, refused=False)
+        failure.__cause__ = cause
+        done(failure)
 
     async def _listing(self, sql: str, params: tuple[Any, ...]) -> list[Any]:
         rows: list[Any] = self._connection.execute(sql, params).fetchall()

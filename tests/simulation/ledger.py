@@ -378,6 +378,20 @@ class Ledger:
             if row.due_ns is not None and row.due_ns < limit_ns
         ]
 
+    def unreported(self) -> list[str]:
+        """Children that have ended for good and whose open parents do not know."""
+        ends: dict[str, list[Record]] = {}
+        for record in self.records.values():
+            ends.setdefault(record.first.first_execution_run_id, []).append(record)
+        found = []
+        for parent in self.open_records():
+            for number, (what, _) in parent.open.items():
+                child = self._children.get((parent.who.run_id, number)) if what == "child" else None
+                chain = ends.get(child.rpartition("/")[2], []) if child else []
+                if chain and all(record.end for record in chain):
+                    found.append(f"{parent.name}: child {child} has ended, and event {number} has not")
+        return found
+
     def busy(self) -> list[str]:
         """What open runs still wait for, apart from the limits of their own lives."""
         return [

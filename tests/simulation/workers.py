@@ -126,7 +126,7 @@ class Worker:
         if faults.happens("die"):
             self.die()
             return
-        delay_ns = world.chance.randrange(MS, 60 * MS)
+        delay_ns = world.chance.randrange(MS, world.chance.choice([60, 60, 60, 1500]) * MS)
         if faults.happens("stall"):
             delay_ns = world.chance.randrange(S, 25 * S)
         self._later(delay_ns, lambda: self._think(task))
@@ -179,8 +179,12 @@ class Worker:
             made, messages = [self.script.bad_command()], []
         else:
             messages, made = self.script.answers(task, view.updates, healing=world.healing)
-            made += self.script.commands(
-                view, healing=world.healing, workflow_ids=[f"w{number}" for number in range(6)]
+            made += (
+                []
+                if world.settling
+                else self.script.commands(
+                    view, healing=world.healing, workflow_ids=[f"w{number}" for number in range(6)]
+                )
             )
         request = api.RespondWorkflowTaskCompletedRequest(
             namespace="default", task_token=task.task_token, identity=self.identity, commands=made, messages=messages

@@ -27,6 +27,7 @@ STEPS = 1_000
 MIN_CRASHES = 3
 HEAL_S = 4 * 3600
 """Simulated time in which everything has to come to its end once nothing goes wrong any more."""
+SETTLE_S = 20
 HEAL_STEPS = 60_000
 LATE_NS = 30 * S
 """How long after its time a deadline may still stand, once nothing goes wrong any more."""
@@ -61,6 +62,8 @@ class World:
         self.process: Process | None = None
         self.healing = False
         """Nothing goes wrong any more, and workflows end as soon as they can."""
+        self.settling = False
+        """Nothing goes wrong any more, and workflows do nothing: what they owe each other arrives."""
         self.steps = self.crashes = self.commits = 0
         self._dead: list[Process] = []
         self._hash = hashlib.blake2b(digest_size=12)
@@ -146,7 +149,7 @@ class World:
         while (self.steps < self.wanted_steps or self.crashes < MIN_CRASHES) and not self.problems:
             if self._turns > 100 * self.wanted_steps:
                 self.complain("time goes on and nothing happens")
-            if crashes and self.steps >= crashes[0] and self.process is not None:
+            if crashes and self.steps >= crashes[0] and self.process is not None and not self.process.crash_at_commit:
                 del crashes[0]
                 self._crash_soon()
             self._step()
@@ -172,18 +175,21 @@ class World:
     def _heal(self) -> None:
         """Nothing goes wrong any more: everything has to come to its end, and the two accounts to agree."""
         self.note("healing")
-        self.healing = True
+        self.healing = self.settling = True
         self.faults.heal()
         if self.process is not None:
             self.process.heal()
         for worker in self.workers:
             worker.revive()
-        healed_ns = self.clock.now_ns()
+        self._until(lambda: False, SETTLE_S)
+        for words in self.ledger.unreported():
+            self.complain(words)
+        self.settling = False
         if not self._until(lambda: not self.ledger.busy() and all(c.idle for c in self.clients), HEAL_S):
             for words in [*self.ledger.busy(), *(c.stuck for c in self.clients if not c.idle)][:5]:
                 self.complain(f"still: {words}")
             return
-        self._check_quiet(healed_ns)
+        self._check_quiet()
         for client in self.clients:
             client.finish_all()
         if not self._until(lambda: all(c.idle for c in self.clients) and not self.ledger.open_records(), HEAL_S):
@@ -203,8 +209,8 @@ class World:
                 return True
         return bool(self.problems)
 
-    def _check_quiet(self, healed_ns: int) -> None:
-        for words in self.ledger.overdue(self.clock.now_ns() - LATE_NS):
+    def _check_quiet(self) -> None:
+        for words in [*self.ledger.overdue(self.clock.now_ns() - LATE_NS), *self.ledger.unreported()]:
             self.complain(words)
         for record in self.ledger.open_records():
             if record.status == 1 and record.last_started and record.unseen():

@@ -3,12 +3,12 @@
 
 const { ApplicationFailure, Context, CompleteAsyncError, heartbeat, sleep } = require('@temporalio/activity');
 
-/** Told of each attempt: (workflow id, name, info). */
+/** Told of each attempt: (workflow id, name, info, more). */
 const listeners = new Set();
 
-function tell(name) {
+function tell(name, more) {
   const { info } = Context.current();
-  for (const listener of listeners) listener(info.workflowExecution.workflowId, name, info);
+  for (const listener of listeners) listener(info.workflowExecution.workflowId, name, info, more);
 }
 
 let tries = 0;
@@ -58,7 +58,7 @@ const activities = {
     return 'near';
   },
   late: async () => {
-    await sleep(2400);
+    await new Promise((resolve) => { tell('late', { end: resolve }); });
     return 'at last';
   },
   slow: async () => {

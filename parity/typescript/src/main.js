@@ -2,7 +2,7 @@
 //
 //   node src/main.js -address HOST:PORT -token TOKEN [NAME ...]
 //
-// One line a scenario: {"scenario", "result", "workflows": {id: first run id}}. Names end in "-TOKEN". With
+// One line a scenario: {"scenario", "result", "runs": [[workflow id, run id], ...]}. Names end in "-TOKEN". With
 // -dev-server PATH, that program is started as the SDK's test environment starts the official dev server.
 'use strict';
 
@@ -12,8 +12,10 @@ const { Client, Connection } = require('@temporalio/client');
 const { defineSearchAttributeKey } = require('@temporalio/common');
 const { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime } = require('@temporalio/worker');
 const { TestWorkflowEnvironment } = require('@temporalio/testing');
-const { scenarios } = require('./scenarios');
 const { Session } = require('./session');
+
+const families = [require('./scenarios'), require('./updates'), require('./schedules')];
+const scenarios = Object.assign({}, ...families.map((family) => family.scenarios));
 
 const AT_ONCE = 4;
 const LIMIT_MS = 60_000;
@@ -40,7 +42,7 @@ async function connect({ address, 'dev-server': devServer }) {
 
 async function run(shared, token, name) {
   const s = new Session(shared, name, token);
-  const line = { scenario: name, result: s.result, workflows: s.workflows };
+  const line = { scenario: name, result: s.result, runs: s.runs };
   let timer;
   const limit = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error('the scenario takes too long')), LIMIT_MS);

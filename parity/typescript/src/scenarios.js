@@ -11,6 +11,9 @@ const runs = (name, args = [], more = {}) => async (s) => {
   await s.note('result', handle.result());
 };
 
+/** The length of a history whose second workflow task is started. */
+const SECOND_TASK = 6;
+
 const scenarios = {
   executes: runs('greet', ['Ada']),
   fails: runs('fail'),
@@ -25,9 +28,17 @@ const scenarios = {
   activity_times_out: runs('impatient', (s) => [s.name('nobody')]),
   activities_side_by_side: runs('sum'),
   local_activity: runs('local', ['near']),
-  long_local_activity: runs('local', ['late'], { workflowTaskTimeout: '1s' }),
   timers: runs('clock'),
   patches: runs('patched'),
+
+  async long_local_activity(s) {
+    const late = s.heard('late');
+    const handle = await s.start('local', ['late'], { workflowTaskTimeout: '2s' });
+    const { end } = await late;
+    await s.reached(SECOND_TASK);
+    end();
+    await s.note('result', handle.result());
+  },
 
   async is_started_twice(s) {
     const first = await s.start('waiter');

@@ -23,7 +23,7 @@ class Session {
     this.token = token;
     this.id = this.name(name);
     this.result = {};
-    this.workflows = {};
+    this.runs = [];
     this.workers = [];
   }
 
@@ -55,7 +55,7 @@ class Session {
 
   /** Makes the histories of a workflow part of what is compared. */
   saw(workflowId, runId) {
-    this.workflows[workflowId] ??= runId;
+    if (!this.runs.some((run) => run[1] === runId)) this.runs.push([workflowId, runId]);
   }
 
   /** Waits until the workflow has had its first task and waits for something. */
@@ -63,6 +63,14 @@ class Session {
     await this.until(async () => {
       const { raw } = await this.client.workflow.getHandle(workflowId).describe();
       return !raw.pendingWorkflowTask && raw.workflowExecutionInfo.historyLength.toNumber() >= events;
+    });
+  }
+
+  /** Waits until the history of the scenario's workflow is that long. */
+  async reached(length) {
+    await this.until(async () => {
+      const { raw } = await this.client.workflow.getHandle(this.id).describe();
+      return raw.workflowExecutionInfo.historyLength.toNumber() >= length;
     });
   }
 
@@ -74,13 +82,13 @@ class Session {
     throw new Error('what the scenario waits for did not happen');
   }
 
-  /** Waits for an activity of the scenario's workflow to tell `name`; the info of its attempt. */
+  /** Waits for an activity of the scenario's workflow to tell `name`; the info of its attempt, and more. */
   async heard(name) {
     return new Promise((resolve) => {
-      const listener = (workflowId, told, info) => {
+      const listener = (workflowId, told, info, more) => {
         if (workflowId !== this.id || told !== name) return;
         listeners.delete(listener);
-        resolve(info);
+        resolve({ ...info, ...more });
       };
       listeners.add(listener);
     });
@@ -90,7 +98,7 @@ class Session {
   async work(more = {}) {
     const worker = await Worker.create({
       connection: this.native, namespace: 'default', identity: 'parity', taskQueue: this.taskQueue,
-      workflowBundle: this.bundle, activities, ...more,
+      workflowBundle: this.bundle, activities, maxHeartbeatThrottleInterval: 50, ...more,
     });
     const running = worker.run();
     const stop = async () => {

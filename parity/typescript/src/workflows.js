@@ -1,7 +1,7 @@
 // The workflows of the programs; they run in the SDK's sandbox.
 'use strict';
 
-const { defineSearchAttributeKey } = require('@temporalio/common');
+const { defineSearchAttributeKey, HandlerUnfinishedPolicy } = require('@temporalio/common');
 const wf = require('@temporalio/workflow');
 
 const fast = { initialInterval: '100ms', backoffCoefficient: 1 };
@@ -37,6 +37,24 @@ exports.waiter = async () => {
   wf.setHandler(wf.defineSignal('end'), (value) => { word = value; });
   await wf.condition(() => word !== undefined);
   return word;
+};
+
+/** Has the updates "add", of what is positive, and "slow", which waits for the signal "go on". Ends at the signal "end". */
+exports.account = async (start) => {
+  let total = start;
+  const seen = {};
+  for (const name of ['end', 'anew', 'go on']) wf.setHandler(wf.defineSignal(name), () => { seen[name] = true; });
+  wf.setHandler(wf.defineUpdate('add'), (amount) => {
+    if (amount > 1000) throw wf.ApplicationFailure.create({ message: 'too much', type: 'TooMuch', nonRetryable: true, details: [amount] });
+    total += amount;
+    return total;
+  }, { validator: (amount) => { if (!(amount > 0)) throw new Error('nothing to add'); } });
+  wf.setHandler(wf.defineUpdate('slow'), async (word) => {
+    await wf.condition(() => seen['go on']);
+    return `slow ${word}`;
+  }, { unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON });
+  await wf.condition(() => seen.end || seen.anew);
+  return seen.anew ? wf.continueAsNew(total) : total;
 };
 
 exports.sleeper = async () => wf.sleep('1 hour');
@@ -147,7 +165,7 @@ exports.changing = async () => {
   wf.setHandler(wf.defineSignal('stop'), () => { stop = true; });
   const scope = new wf.CancellationScope();
   const running = scope.run(() => acts({
-    heartbeatTimeout: '500ms', cancellationType: wf.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    heartbeatTimeout: '10s', cancellationType: wf.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   }).untilCancelled());
   const ended = attempt(() => running);
   await wf.condition(() => stop);
@@ -169,7 +187,7 @@ exports.sum = async () => {
 };
 
 exports.local = async (name) => wf.proxyLocalActivities({
-  scheduleToCloseTimeout: '10s', retry: { initialInterval: '20ms', backoffCoefficient: 1 },
+  scheduleToCloseTimeout: '20s', retry: { initialInterval: '20ms', backoffCoefficient: 1 },
 })[name]();
 
 exports.clock = async () => {

@@ -21,7 +21,7 @@ from temporalio.api.enums.v1 import (
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints
 
-from perdure.engine import attributes
+from perdure.engine import attributes, own_time
 from perdure.engine.execution import (
     PAUSED,
     RUNNING,
@@ -104,6 +104,7 @@ def _started(state: State, event: HistoryEvent, a: Any) -> None:
     if a.cron_schedule or core.retry_policy or event.links or a.completion_callbacks:
         state.items(Kind.START).put("", Start(event=event.SerializeToString(deterministic=True)))
     _expire(state, now)
+    own_time.begin(state, a, now)
 
 
 def _expire(state: State, now: int) -> None:
@@ -386,6 +387,7 @@ def _activity_scheduled(state: State, event: HistoryEvent, a: Any) -> None:
         retry_policy=a.retry_policy.SerializeToString(deterministic=True) if a.HasField("retry_policy") else b"",
         retry_expiration_ns=now + to_close if to_close else 0,
         priority=priority,
+        has_priority=a.HasField("priority"),
         input=a.input.SerializeToString(deterministic=True) if a.HasField("input") else b"",
         header=a.header.SerializeToString(deterministic=True) if a.HasField("header") else b"",
         queue=None if state.core.status == PAUSED else activity_queue(state.core.namespace_id, a.task_queue.name),
@@ -553,6 +555,13 @@ def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
     if a.HasField("priority"):
         state.core.has_priority = True
         state.core.priority = a.priority.SerializeToString(deterministic=True)
+    if a.time_skipping_config_updated:
+        config = a.time_skipping_config if a.HasField("time_skipping_config") else None
+        own_time.reconfigure(state, config, get_time(event.event_time))
+
+
+def _time_skipped(state: State, event: HistoryEvent, a: Any) -> None:
+    own_time.transitioned(state, a, get_time(event.event_time))
 
 
 def _paused(state: State, event: HistoryEvent, a: Any) -> None:
@@ -645,6 +654,7 @@ _BY_NAME: dict[str, _Handler] = {
     "WORKFLOW_EXECUTION_UPDATE_ADMITTED": _update_admitted,
     "WORKFLOW_EXECUTION_UPDATE_ACCEPTED": _update_accepted,
     "WORKFLOW_EXECUTION_UPDATE_COMPLETED": _update_completed,
+    "WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED": _time_skipped,
     "WORKFLOW_EXECUTION_PAUSED": _paused,
     "WORKFLOW_EXECUTION_UNPAUSED": _unpaused,
 }

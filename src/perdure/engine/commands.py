@@ -52,8 +52,10 @@ class _Batch:
     completed_event_id: int
     request: RespondWorkflowTaskCompletedRequest
     context: CommandContext
-    messages: dict[str, ProtocolMessage]
-    """Those that have not been handled yet, by id."""
+    messages: list[ProtocolMessage]
+    """Those that have not been handled yet."""
+    taken: set[str] = field(default_factory=set)
+    """The ids of those that a command spoke of."""
     children: set[str] = field(default_factory=set)
     eager: list[int] = field(default_factory=list)
     canceled_unstarted: bool = False
@@ -104,12 +106,11 @@ def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCom
         t.volatile = True
     completed_event_id = 0 if discarded else _record_completed(t, request)
     _set_stickiness(t, request)
-    messages = {message.id: message for message in request.messages}
-    batch = _Batch(t, completed_event_id, request, _context(t, buffered), messages)
+    batch = _Batch(t, completed_event_id, request, _context(t, buffered), list(request.messages))
     for command in request.commands:
         _handle(batch, command)
         batch.context.has_buffered_events = batch.context.has_buffered_events and t.has_buffered_events
-    for message in batch.messages.values():
+    for message in batch.messages:
         update.handle(t, message)
     if t.running and not request.force_create_new_workflow_task:
         update.reject_unprocessed(t)
@@ -254,6 +255,8 @@ def _handle(batch: _Batch, command: Command) -> None:
     try:
         handler(batch, getattr(command, name))
     except InvalidArgument as error:
+        if cause is None:
+            raise
         raise BadCommand(cause, error.message) from error
     batch.t.command = None
 
@@ -353,16 +356,18 @@ def _continue_as_new(b: _Batch, a: Any) -> None:
 
 
 def _protocol_message(b: _Batch, a: Any) -> None:
-    message = b.messages.pop(a.message_id, None)
-    if message is None:
+    found = (i for i, message in enumerate(b.messages) if message.id == a.message_id)
+    index = next(found, None) if a.message_id not in b.taken else None
+    if index is None:
         raise BadCommand(update.CAUSE, f"ProtocolMessageCommand referenced absent message ID {a.message_id}")
+    b.taken.add(a.message_id)
     b.t.command = None  # its metadata is nobody's
-    update.handle(b.t, message)
+    update.handle(b.t, b.messages.pop(index))
 
 
 _Handler = Callable[[_Batch, Any], None]
 
-_BY_NAME: dict[str, tuple[WorkflowTaskFailedCause.ValueType, _Handler]] = {
+_BY_NAME: dict[str, tuple[WorkflowTaskFailedCause.ValueType | None, _Handler]] = {
     "SCHEDULE_ACTIVITY_TASK": (C.WORKFLOW_TASK_FAILED_CAUSE_SCHEDULE_ACTIVITY_DUPLICATE_ID, _schedule_activity),
     "REQUEST_CANCEL_ACTIVITY_TASK": (
         C.WORKFLOW_TASK_FAILED_CAUSE_BAD_REQUEST_CANCEL_ACTIVITY_ATTRIBUTES,
@@ -407,8 +412,9 @@ _BY_NAME: dict[str, tuple[WorkflowTaskFailedCause.ValueType, _Handler]] = {
         C.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES,
         _continue_as_new,
     ),
-    "PROTOCOL_MESSAGE": (C.WORKFLOW_TASK_FAILED_CAUSE_BAD_UPDATE_WORKFLOW_EXECUTION_MESSAGE, _protocol_message),
+    "PROTOCOL_MESSAGE": (None, _protocol_message),
 }
+"""Command -> the cause of the task's failure if the state does not allow it; None: the handler itself says so."""
 
 _HANDLERS = {
     CommandType.Value(f"COMMAND_TYPE_{name}"): (f"{name.lower()}_command_attributes", cause, handler)

@@ -19,6 +19,7 @@ from perdure.engine.machines import (
     child,
     close,
     external,
+    own_time,
     pause,
     reset,
     timer,
@@ -26,6 +27,7 @@ from perdure.engine.machines import (
     workflow,
     workflow_task,
 )
+from perdure.engine.own_time import FAST_FORWARD
 from perdure.engine.transition import Decision, Environment, State, Transition
 from perdure.errors import InvalidArgument, NotFound
 
@@ -47,6 +49,7 @@ def decide(execution: Execution, input: inputs.Input, env: Environment) -> tuple
     limits.hold_buffer(t)
     update.settle(t)
     workflow_task.settle_speculative(t)
+    own_time.settle(t)
     return t, t.finish(reply)
 
 
@@ -205,7 +208,7 @@ def _deadline(t: Transition, i: inputs.Deadline) -> None:
     """Refused if all of the deadlines have moved or gone meanwhile. Events of one moment are told with one task."""
     if not [key for key in i.keys if t.running and _fire(t, i.kind, key)]:
         raise NotFound("stale deadline")
-    if t.has_buffered_events:
+    if t.has_buffered_events and i.kind != Kind.LIFETIME:  # whose ends see to a task of their own, or need none
         workflow_task.ensure(t)
 
 
@@ -227,6 +230,8 @@ def _lifetime(t: Transition, what: str) -> bool:
         return False
     if what == "first-task":
         workflow.first_task(t)
+    elif what == FAST_FORWARD:
+        own_time.end_fast_forward(t)
     else:
         close.time_out(t)
     return True

@@ -41,6 +41,8 @@ class EntityCore(msgspec.Struct, array_like=True, kw_only=True):
     kinds: ClassVar[tuple[Kind, ...]]
     """The kinds of pending items that it may have."""
     next_event_id: ClassVar[int] = 1
+    offset_ns: ClassVar[int] = 0
+    """Entities have the time of their namespace."""
 
     namespace_id: str = ""
     workflow_id: str = ""

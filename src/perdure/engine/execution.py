@@ -139,6 +139,7 @@ class Activity(Item, kw_only=True):
     reset: bool = False
     reset_heartbeat: bool = False
     original_options: bytes = b""
+    has_priority: bool = False
 
 
 class Timer(Item, kw_only=True):
@@ -245,7 +246,8 @@ class Start(Item, kw_only=True):
 
 
 class Lifetime(Item, kw_only=True):
-    """A deadline of the run itself: `what` is "run-timeout", "execution-timeout" or "first-task"."""
+    """A deadline of the run itself: `what` is "run-timeout", "execution-timeout", "first-task" or
+    "fast-forward"."""
 
     what: str
 
@@ -268,6 +270,21 @@ ITEM_TYPES: dict[Kind, type[Item]] = {
 }
 
 Key = int | str
+
+
+class OwnClock(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """The clock of a run that may skip time; see `perdure.engine.own_time`.
+
+    `config` is a serialized `TimeSkippingConfig`, empty for none, with `enabled` as it is now. `skip_count` counts the
+    skips of the session. `fast_forward_ns` is when a fast-forward ends, in the run's own time, 0 without one.
+    """
+
+    offset_ns: int = 0
+    """How far the run is ahead of its namespace."""
+    config: bytes = b""
+    skip_count: int = 0
+    fast_forward_ns: int = 0
+    fast_forwarded: bool = False
 
 
 class Core(msgspec.Struct, array_like=True, kw_only=True):
@@ -354,6 +371,13 @@ class Core(msgspec.Struct, array_like=True, kw_only=True):
     """The request that made this run by a reset."""
     reset_run_id: str = ""
     """The last run that was made from this one by a reset."""
+    clock: OwnClock | None = None
+    """Only of a run that may skip time, or did, or follows one that did."""
+
+    @property
+    def offset_ns(self) -> int:
+        """How far the run's own time is ahead of that of its namespace."""
+        return self.clock.offset_ns if self.clock is not None else 0
 
     @property
     def kinds(self) -> Iterable[Kind]:

@@ -15,7 +15,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.config import Dynamic
 from perdure.engine.apply import apply
-from perdure.engine.execution import Core, Execution, Kind
+from perdure.engine.execution import Core, Execution, Kind, UpdateState
 from perdure.engine.transition import State
 
 
@@ -142,6 +142,10 @@ def _volatile(update: Any) -> bool:
     return bool(update.volatile)
 
 
+def _in_flight(update: Any) -> bool:
+    return bool(update.state <= UpdateState.SENT)
+
+
 def _always(item: Any) -> bool:
     return True
 
@@ -154,6 +158,11 @@ ITEMS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
     Kind.UPDATE: (_volatile, "an update is in memory alone until it is accepted"),
 }
 """Kind -> which of its items no event carries, and why."""
+
+ENDS_NOT_IN_EVENTS: dict[Kind, tuple[Callable[[Any], bool], str]] = {
+    Kind.UPDATE: (_in_flight, "that a worker rejects an update leaves no event, not even where its admission has one"),
+}
+"""Kind -> which items events know of may be gone, and why."""
 
 SETTLED_AFTER_CLOSE: dict[Kind, str] = {
     Kind.CHILD: _AFTER_CLOSE,

@@ -81,7 +81,7 @@ def _resolve_closed(current: Core, policy: int, now_ns: int, config: Dynamic) ->
 def _slow_down(what: str, current: Core, now_ns: int, config: Dynamic) -> None:
     if not config.enable_workflow_id_reuse_start_time_validation:
         return
-    since_ns = now_ns - current.start_ns
+    since_ns = now_ns + current.offset_ns - current.start_ns
     if since_ns <= config.workflow_id_reuse_minimal_interval_s * NS:
         message = (
             f"Too many {what} for workflow {current.workflow_id}. Time since last start: {since_ns // 1_000_000} ms"

@@ -75,6 +75,7 @@ class Environment:
     """The inputs that every transition shares: time, settings, identifiers, namespaces."""
 
     now_ns: int
+    """That of the namespace; a run may be ahead of it."""
     config: Dynamic
     ids: Ids
     namespace: Namespace
@@ -228,7 +229,7 @@ class Transition(State):
     def __init__(self, execution: Execution, env: Environment, *, created: bool = False) -> None:
         super().__init__(execution, env.config.history_max_auto_reset_points)
         self.env = env
-        self.now_ns = env.now_ns
+        self.now_ns = env.now_ns + self.core.offset_ns
         self.created = created
         self.command: Command | None = None
         """The command being handled. Its metadata goes onto the first event made for it."""

@@ -90,7 +90,7 @@ TABLE: dict[str, Coverage] = {
         "workflow options", "partial", "No worker has a version here, so an override can only be to upgrade by itself."
     ),
     **_all("workflow options", "PauseWorkflowExecution UnpauseWorkflowExecution"),
-    **_all("skipping clocks", "PollWorkflowExecutionTimeSkipping"),
+    **_all("workflows that skip time", "PollWorkflowExecutionTimeSkipping"),
     **_all("schedules", "CreateSchedule DescribeSchedule UpdateSchedule PatchSchedule DeleteSchedule"),
     **_all("schedules", "ListScheduleMatchingTimes ListSchedules CountSchedules"),
     **_all("batch operations", "StartBatchOperation StopBatchOperation DescribeBatchOperation ListBatchOperations"),

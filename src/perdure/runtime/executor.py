@@ -103,6 +103,10 @@ class Executor:
         self._last_now_ns = max(self._last_now_ns, self.clock.now_ns())
         return self._last_now_ns
 
+    def now_of(self, run: Run) -> int:
+        """Now, in the run's own time."""
+        return self.now_ns(run.core.namespace_id) + run.core.offset_ns
+
     def _environment(self, namespace: Namespace) -> Environment:
         return Environment(
             now_ns=self.now_ns(namespace.id),

@@ -28,6 +28,7 @@ from perdure.engine.machines.workflow import Cancel, Parent, Signal, StartOption
 from perdure.engine.machines.workflow_task import HISTORY_SERVICE
 from perdure.engine.payloads import json_payloads
 from perdure.engine.start import Start, resolve
+from perdure.engine.times import get_duration
 from perdure.errors import InvalidArgument, NamespaceNotFound, NotFound, Unavailable, WorkflowExecutionAlreadyStarted
 from perdure.runtime.executor import Executor
 from perdure.runtime.namespaces import Namespace
@@ -143,7 +144,8 @@ class FollowUps:
         self, run: Run, key: int, a: StartChildWorkflowExecutionInitiatedEventAttributes
     ) -> StartOptions:
         executor, core = self._executor, run.core
-        now_ns = executor.now_ns(core.namespace_id)
+        inherited = a.time_skipping_state_propagation
+        now_ns = executor.now_ns(core.namespace_id) + get_duration(inherited.initial_skipped_duration)
         backoff_ns = next_backoff(a.cron_schedule, now_ns, now_ns) or 0
         return StartOptions(
             run_id=executor.ids.uuid(),
@@ -156,6 +158,7 @@ class FollowUps:
             ),
             root=WorkflowExecution(workflow_id=core.root_workflow_id, run_id=core.root_run_id),
             first_task_backoff_ns=backoff_ns,
+            time_skipping=inherited if a.HasField("time_skipping_state_propagation") else None,
         )
 
     async def _apply_close_policy(self, run: Run, key: int, child: Child) -> None:
@@ -318,4 +321,5 @@ _CHILD_FIELDS = (
     "retry_policy",
     "memo",
     "search_attributes",
+    "time_skipping_config",
 )

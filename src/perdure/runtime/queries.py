@@ -94,7 +94,7 @@ class Queries:
 
     def _first_task_comes(self, run: Run, timeout_s: float | None) -> bool:
         """Whether the first workflow task will be scheduled before the caller gives up."""
-        waits_ns = run.core.execution_ns - self._executor.now_ns(run.core.namespace_id)
+        waits_ns = run.core.execution_ns - self._executor.now_of(run)
         return timeout_s is None or waits_ns < timeout_s * 1e9
 
     # Directly.

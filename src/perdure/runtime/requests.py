@@ -24,7 +24,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine import inputs
-from perdure.engine.checks.options import fields_of
+from perdure.engine.checks.options import bad_path, fields_of
 from perdure.engine.checks.versioning import check_override
 from perdure.engine.machines.pause import Selection
 from perdure.engine.machines.reset import excluded_types
@@ -71,20 +71,31 @@ def reset_of(request: ResetWorkflowExecutionRequest, namespace_id: str) -> Reset
         reason=request.reason,
         request_id=request.request_id,
         excluded=excluded_types(request.reset_reapply_type, request.reset_reapply_exclude_types),
-        check=lambda: _check_operations(request.post_reset_operations),
+        options=[
+            (
+                each.update_workflow_options.workflow_execution_options,
+                fields_of(each.update_workflow_options.update_mask),
+            )
+            for each in request.post_reset_operations
+        ],
+        check=lambda run: _check_operations(request.post_reset_operations, run),
     )
 
 
-_VARIANTS = {
-    "signal_workflow": "*workflow.PostResetOperation_SignalWorkflow_",
-    "update_workflow_options": "*workflow.PostResetOperation_UpdateWorkflowOptions_",
-    None: "<nil>",
-}
+_UNSUPPORTED = {"signal_workflow": "*workflow.PostResetOperation_SignalWorkflow_", None: "<nil>"}
 
 
-def _check_operations(operations: Iterable[PostResetOperation]) -> None:
+def _check_operations(operations: Iterable[PostResetOperation], run: Run) -> None:
     for operation in operations:
-        raise InvalidArgument(f"unsupported post reset operation: {_VARIANTS[operation.WhichOneof('variant')]}")
+        kind = operation.WhichOneof("variant")
+        if kind in _UNSUPPORTED:
+            raise InvalidArgument(f"unsupported post reset operation: {_UNSUPPORTED[kind]}")
+        update = operation.update_workflow_options
+        options = update.workflow_execution_options
+        if problem := bad_path(update.update_mask, options):
+            raise InvalidArgument(f"error applying update_options: {problem}")
+        if options.HasField("versioning_override"):
+            check_override(options.versioning_override, run.core.workflow_id, run.core.task_queue)
 
 
 def _signal(request: SignalWorkflowExecutionRequest, run: Run) -> inputs.Input:

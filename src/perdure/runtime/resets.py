@@ -7,14 +7,14 @@ decision nothing else runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus
 from temporalio.api.history.v1 import History, HistoryEvent
-from temporalio.api.workflow.v1 import ResetPoints
+from temporalio.api.workflow.v1 import ResetPoints, WorkflowExecutionOptions
 
 from perdure.engine.machines.reset import Plan, applies_again, excludes_all
 from perdure.engine.rebuild import Identity, beginning, replay
@@ -38,8 +38,9 @@ EVENTS_AT_ONCE = 250
 @dataclass(slots=True)
 class Reset:
     """One reset. `event_id`: of the completion of the workflow task to go back to; events from there on are not
-    taken over. `excluded`: numbers of `ResetReapplyExcludeType`. `check` raises if there is something else wrong with
-    the request; it is called when its event id was found to be right."""
+    taken over. `excluded`: numbers of `ResetReapplyExcludeType`. `options`: how the new run's options are changed, with
+    the fields that count, in camel case. `check` raises if there is something else wrong with the request; it is called
+    with the run that is reset when its event id was found to be right."""
 
     namespace_id: str
     workflow_id: str
@@ -48,7 +49,8 @@ class Reset:
     reason: str
     request_id: str
     excluded: frozenset[int] = frozenset()
-    check: Callable[[], None] = lambda: None
+    options: Sequence[tuple[WorkflowExecutionOptions, Collection[str]]] = ()
+    check: Callable[[Run], None] = lambda run: None
 
 
 class Point(NamedTuple):
@@ -72,7 +74,7 @@ class Resets:
         base = await executor.find(reset.namespace_id, reset.workflow_id, reset.run_id)
         if not 1 < reset.event_id < base.core.next_event_id:
             raise InvalidArgument("Workflow task finish ID must be > 1 && <= workflow last event ID.")
-        reset.check()
+        reset.check(base)
         with ExitStack() as held:
             held.callback(base.hold())
             current = await executor.find_current(reset.namespace_id, reset.workflow_id)
@@ -89,6 +91,7 @@ class Resets:
                 request_id=reset.request_id,
                 start_request_id=base.core.start_request_id,
                 batches=[],
+                options=reset.options,
             )
             prefix = await self._take_over(base, reset.event_id, plan)
             behind = _Behind(executor, base, reset, held)
@@ -145,7 +148,7 @@ class Resets:
 
     def by_build_id(self, run: Run, build_id: str, *, current_run_only: bool = False) -> Point:
         """Behind the first workflow task that a build completed, maybe in an earlier run of the chain."""
-        now_ns = self._executor.now_ns(run.core.namespace_id)
+        now_ns = self._executor.now_of(run)
         for point in ResetPoints.FromString(run.core.reset_points).points:
             if point.build_id != build_id:
                 continue

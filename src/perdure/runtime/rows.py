@@ -48,15 +48,20 @@ def run_change(decision: Decision) -> RunChange:
         core=encode_core(core),
         history=[HistoryBatch(*batch) for batch in decision.history],
         pending={
-            (int(kind), stored_key(key)): _row(item) if item is not None and not item.volatile else None
+            (int(kind), stored_key(key)): _row(item, core.offset_ns) if item is not None and not item.volatile else None
             for kind, key, item in decision.changes
         },
         visibility=visibility_row(core) if decision.visibility else None,
     )
 
 
-def _row(item: Item) -> PendingRow:
-    return PendingRow(item.due_ns, item.queue, item.order, encode(item))
+def _row(item: Item, offset_ns: int) -> PendingRow:
+    return PendingRow(due_ns(item, offset_ns), item.queue, item.order - offset_ns, encode(item))
+
+
+def due_ns(item: Item, offset_ns: int) -> int | None:
+    """When the item of a run that is `offset_ns` ahead is due, by the clock of its namespace."""
+    return None if item.due_ns is None else item.due_ns - offset_ns
 
 
 def load(stored: StoredRun) -> Execution:

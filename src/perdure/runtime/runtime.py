@@ -125,16 +125,16 @@ class Runtime:
         """A decision is durable, or will be with the next: offer its tasks and note its deadlines."""
         for kind, key, item in decision.changes:
             if item is not None and item.queue is not None:
-                self._offer(run, kind, key, item)
+                self._offer(run, kind, key, item, decision.core.offset_ns)
         self.time.published(run, decision)
         if decision.updates:
             self.published(run, decision)
         for observer in self.observers:
             observer(run, decision)
 
-    def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask) -> None:
+    def _offer(self, run: Run, kind: Kind, key: Key, item: WorkflowTask, offset_ns: int) -> None:
         if not (kind == Kind.WORKFLOW_TASK and item.sticky and self.sticky.leave(run, item)):
-            self.matching.add(str(item.queue), item.order, run.run_key, kind, key, stored=not item.volatile)
+            self.matching.add(str(item.queue), item.order - offset_ns, run.run_key, kind, key, stored=not item.volatile)
 
     async def _act(self, run_key: int, kind: int, keys: Sequence[Key]) -> None:
         """The time of pending items of a run has come."""

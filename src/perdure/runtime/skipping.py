@@ -24,6 +24,7 @@ from perdure.engine.execution import Activity, Item, Key, Kind, Update, UpdateSt
 from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import FailedPrecondition
+from perdure.runtime import rows
 from perdure.runtime.deadlines import Act
 from perdure.runtime.executor import Executor
 from perdure.runtime.matching import Matching
@@ -129,16 +130,17 @@ class SkippedTime:
     def published(self, run: Run, decision: Decision) -> None:
         time = self.of(run.core.namespace_id)
         for kind, key, item in decision.changes:
-            self._note(time, run, kind, key, item)
+            self._note(time, run, kind, key, item, decision.core.offset_ns)
         self._progress(time)
 
-    def _note(self, time: NamespaceTime, run: Run, kind: Kind, key: Key, item: Item | None) -> None:
+    def _note(self, time: NamespaceTime, run: Run, kind: Kind, key: Key, item: Item | None, offset_ns: int) -> None:
         pending = (run.run_key, kind, key)
-        if item is None or item.due_ns is None:
+        due_ns = rows.due_ns(item, offset_ns) if item is not None else None
+        if due_ns is None:
             time.due.pop(pending, None)
-        elif time.due.get(pending) != item.due_ns:
-            time.due[pending] = item.due_ns
-            heapq.heappush(time.deadlines, (item.due_ns, next(self._order), pending))
+        elif time.due.get(pending) != due_ns:
+            time.due[pending] = due_ns
+            heapq.heappush(time.deadlines, (due_ns, next(self._order), pending))
         if item is not None and _holds(item):
             time.tasks[pending] = (run, item)
         else:
@@ -162,7 +164,7 @@ class SkippedTime:
             if run is not None:
                 time = self.of(run.core.namespace_id)
                 for kind, key, item in run.execution.items():
-                    self._note(time, run, kind, key, item)
+                    self._note(time, run, kind, key, item, run.core.offset_ns)
         for time in self._times.values():
             self._progress(time)
 

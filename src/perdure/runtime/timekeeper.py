@@ -52,7 +52,8 @@ class WallTime:
     def published(self, run: Run, decision: Decision) -> None:
         for kind, key, item in decision.changes:
             if item is not None and item.due_ns is not None:
-                self._deadlines.add(item.due_ns, run.run_key, kind, key, stored=decision.durable and not item.volatile)
+                due_ns = item.due_ns - decision.core.offset_ns
+                self._deadlines.add(due_ns, run.run_key, kind, key, stored=decision.durable and not item.volatile)
 
     def reload(self) -> None:
         self._deadlines.reload()

@@ -6,7 +6,9 @@ A mask's paths count in snake case, camel case and with a capital: `retry_policy
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -22,6 +24,27 @@ from perdure.errors import InvalidArgument
 def fields_of(mask: FieldMask) -> frozenset[str]:
     """The fields that a mask names, in camel case."""
     return frozenset(camel(path) for path in mask.paths)
+
+
+def bad_path(mask: FieldMask, message: Message) -> str:
+    """What is wrong with the first path of a mask that leads to no field of `message`; empty if there is none."""
+    for path in mask.paths:
+        if not _is_path(message, path):
+            return (
+                f"proto: invalid path {json.dumps(path, ensure_ascii=False)} "
+                f'for message "{message.DESCRIPTOR.full_name}"'
+            )
+    return ""
+
+
+def _is_path(message: Message, path: str) -> bool:
+    descriptor: Any = message.DESCRIPTOR
+    for number, name in enumerate(parts := path.split(".")):
+        field = descriptor.fields_by_name.get(name) if descriptor is not None else None
+        if field is None or (field.is_repeated and number < len(parts) - 1):
+            return False
+        descriptor = field.message_type
+    return True
 
 
 def camel(path: str) -> str:
@@ -117,7 +140,7 @@ def check_activity_options(
 def merge_workflow_options(
     options: WorkflowExecutionOptions, new: WorkflowExecutionOptions, fields: Collection[str]
 ) -> None:
-    """Put the fields of `new` into `options`: priority, in parts or whole, and versioning override, only whole."""
+    """Put the fields of `new` into `options`: priority, in parts or whole, the others only whole."""
     pair = {"versioningOverride.deployment", "versioningOverride.behavior"}
     both = pair & set(fields)
     if "versioningOverride" in fields or both == pair:
@@ -129,6 +152,8 @@ def merge_workflow_options(
     if "priority" in fields:
         _replace(options, new, "priority")
     _merge_parts(options, new, fields, "priority", _PRIORITY)
+    if "timeSkippingConfig" in fields:
+        _replace(options, new, "time_skipping_config")
     if any(field.startswith("timeSkippingConfig.") for field in fields):
         raise _inapplicable("time_skipping_config doesn't support partial update")
 

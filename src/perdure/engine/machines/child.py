@@ -10,7 +10,7 @@ from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.engine.execution import Child, Kind
-from perdure.engine.machines import workflow_task
+from perdure.engine.machines import own_time, workflow_task
 from perdure.engine.machines.workflow import require_running
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
@@ -34,6 +34,11 @@ def initiate(
     a.inherit_build_id = command.inherit_build_id
     copy_present(command, a, _SHARED_MESSAGES)
     drop_nulls(a)
+    config, state = own_time.child(t.core)
+    if config is not None:
+        a.time_skipping_config.CopyFrom(config)
+    if state is not None:
+        a.time_skipping_state_propagation.CopyFrom(state)
     t.record(event)
 
 

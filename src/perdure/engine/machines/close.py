@@ -17,7 +17,7 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Kind
-from perdure.engine.machines import workflow, workflow_task
+from perdure.engine.machines import own_time, workflow, workflow_task
 from perdure.engine.machines.workflow import Parent, StartOptions
 from perdure.engine.messages import copy_present
 from perdure.engine.payloads import drop_nulls
@@ -256,6 +256,9 @@ def _begin_next(t: Transition, request: StartWorkflowExecutionRequest, options: 
     options.continued_run_id = core.run_id
     options.execution_expiration_ns = core.execution_expiration_ns
     options.reset_points = _expiring(t)
+    config, options.time_skipping = own_time.next_run(core)
+    if config is not None:
+        request.time_skipping_config.CopyFrom(config)
     options.scheduled = t.execution.pending[Kind.SCHEDULED].get("")
     if core.parent_workflow_id:
         options.parent = Parent(

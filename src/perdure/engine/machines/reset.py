@@ -8,17 +8,24 @@ news of children that had been initiated before) follows, and a workflow task.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType, ResetReapplyType, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import (
+    EventType,
+    ResetReapplyExcludeType,
+    ResetReapplyType,
+    UpdateAdmittedEventOrigin,
+    WorkflowTaskFailedCause,
+)
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 
 from perdure.engine.apply import RESETTER
 from perdure.engine.execution import Core, Execution, Kind, Request
-from perdure.engine.machines import workflow, workflow_task
+from perdure.engine.machines import update, workflow, workflow_task
 from perdure.engine.machines.workflow import Signal
 from perdure.engine.transition import Environment, State, Transition
 from perdure.errors import InvalidArgument
@@ -32,7 +39,8 @@ class Plan:
     """What a reset needs beside the events that are taken over.
 
     `events` are those to be applied again, in their order. `batches` are the serialized events taken over,
-    (first event id, history). `start_request_id` is that of the start of the old run."""
+    (first event id, history). `start_request_id` is that of the start of the old run. `options`: changes of the new
+    run's options, with the fields that count, in camel case."""
 
     run_id: str
     base_run_id: str
@@ -41,6 +49,7 @@ class Plan:
     start_request_id: str
     batches: list[tuple[int, bytes]]
     events: list[HistoryEvent] = field(default_factory=list)
+    options: Sequence[tuple[WorkflowExecutionOptions, Collection[str]]] = ()
 
 
 def begin(run_key: int, env: Environment, prefix: State, plan: Plan) -> Transition:
@@ -59,12 +68,15 @@ def begin(run_key: int, env: Environment, prefix: State, plan: Plan) -> Transiti
     _fail_task(t, plan)
     for event in plan.events:
         _AGAIN[event.event_type](t, event)
+    for options, fields in plan.options:
+        workflow.update_options(t, options, fields, identity="")
     workflow_task.schedule(t)
     return t
 
 
 def _take_over(t: Transition, prefix: State, plan: Plan) -> None:
     t.core = core = copy.copy(prefix.core)
+    t.now_ns += core.offset_ns
     for kind in t.execution.pending:
         items = prefix.items(kind)
         for key in items:
@@ -135,6 +147,8 @@ def applies_again(event: HistoryEvent, excluded: frozenset[int], *, own: bool) -
     kind = event.event_type
     if kind == E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
         return ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL not in excluded
+    if kind in _OF_UPDATES:
+        return ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE not in excluded
     if kind in _OF_CHILDREN:
         return own  # the event ids of children mean nothing in another history
     return kind in _AGAIN
@@ -151,6 +165,18 @@ def _signal(t: Transition, event: HistoryEvent) -> None:
         links=list(event.links),
     )
     workflow.record_signal(t, signal)
+
+
+def _update_admitted(t: Transition, event: HistoryEvent) -> None:
+    a = event.workflow_execution_update_admitted_event_attributes
+    update.admit_durably(t, a.request, a.origin)
+
+
+def _update_accepted(t: Transition, event: HistoryEvent) -> None:
+    """It has to be accepted again. One without its request was admitted by an event, which tells the request."""
+    a = event.workflow_execution_update_accepted_event_attributes
+    if a.HasField("accepted_request"):
+        update.admit_durably(t, a.accepted_request, UpdateAdmittedEventOrigin.UPDATE_ADMITTED_EVENT_ORIGIN_REAPPLY)
 
 
 def _options_updated(t: Transition, event: HistoryEvent) -> None:
@@ -199,8 +225,13 @@ _OF_CHILDREN: dict[EventType.ValueType, _Again] = {
     E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT: _child_closed,
     E.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED: _child_closed,
 }
+_OF_UPDATES: dict[EventType.ValueType, _Again] = {
+    E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED: _update_admitted,
+    E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _update_accepted,
+}
 _AGAIN: dict[EventType.ValueType, _Again] = {
     E.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _signal,
+    **_OF_UPDATES,
     E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED: _options_updated,
     **_OF_CHILDREN,
 }

@@ -112,16 +112,16 @@ def _add(t: Transition, request: Request) -> Update:
     return update
 
 
-def admit_durably(t: Transition, request: Request, origin: int) -> None:
+def admit_durably(t: Transition, request: Request, origin: UpdateAdmittedEventOrigin.ValueType) -> None:
     """Admit an update by an event, which also tells the worker of it: a reset applies updates again like this.
 
-    `origin` is a number of `UpdateAdmittedEventOrigin`. An update whose id the run knows is left as it is."""
+    An update whose id the run knows is left as it is."""
     if request.meta.update_id in t.items(Kind.UPDATE):
         return
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED)
     a = event.workflow_execution_update_admitted_event_attributes
     a.request.CopyFrom(request)
-    a.origin = UpdateAdmittedEventOrigin.ValueType(origin)
+    a.origin = origin
     t.record(event)
 
 
@@ -255,8 +255,10 @@ def _unpacked(message: ProtocolMessage, name: str) -> Message:
         raise InvalidArgument("unable to unmarshal request: proto: not found")
     try:
         return body.FromString(message.body.value)
-    except DecodeError:
-        raise InvalidArgument("unable to unmarshal request: proto: cannot parse invalid wire-format data") from None
+    except DecodeError as error:
+        bad_text = "UTF-8" in str(error)
+        why = "string field contains invalid UTF-8" if bad_text else "proto: cannot parse invalid wire-format data"
+        raise InvalidArgument(f"unable to unmarshal request: {why}") from None
 
 
 def _go_type(name: str) -> str:
@@ -355,6 +357,8 @@ def task_failed(t: Transition) -> bool:
     sent = [update for update in _in_flight(t) if update.state == UpdateState.SENT]
     for update in sent:
         _drop(t, update, WorkflowNotReady(TASK_FAILED))
+        if update.in_history:  # the worker is told of it again by its event
+            t.items(Kind.UPDATE).put(update.update_id, Update(update_id=update.update_id, in_history=True))
     return bool(sent)
 
 

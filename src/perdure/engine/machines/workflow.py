@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from temporalio.api.common.v1 import Header, Link, Payloads, Priority, WorkflowExecution
+from temporalio.api.common.v1 import Header, Link, Payloads, Priority, TimeSkippingStatePropagation, WorkflowExecution
 from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.failure.v1 import Failure
@@ -21,8 +21,9 @@ from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from perdure.engine.apply import remember_request
 from perdure.engine.checks.options import merge_workflow_options
 from perdure.engine.execution import Core, Execution, Kind, Scheduled
-from perdure.engine.machines import workflow_task
+from perdure.engine.machines import own_time, workflow_task
 from perdure.engine.messages import copy_present
+from perdure.engine.own_time import config_of
 from perdure.engine.payloads import drop_nulls
 from perdure.engine.times import get_duration, set_duration, set_time
 from perdure.engine.transition import Environment, Transition
@@ -64,6 +65,8 @@ class StartOptions:
     """The first task is started with the run, for the worker that starts it."""
     scheduled: Scheduled | None = None
     """The schedule that started the chain of runs."""
+    time_skipping: TimeSkippingStatePropagation | None = None
+    """What of the clock of the run before, or of the parent, goes over to this one."""
     signal: Signal | None = None
     """For signal-with-start: delivered between the start and the first task."""
     update: Request | None = None
@@ -86,6 +89,8 @@ def begin(run_key: int, env: Environment, request: StartWorkflowExecutionRequest
     """A new run. Its first task is scheduled unless it has to wait (start delay, cron, retry)."""
     core = Core(namespace_id=env.namespace.id, workflow_id=request.workflow_id, run_id=options.run_id)
     t = Transition(Execution(run_key, core), env, created=True)
+    if options.time_skipping is not None:
+        t.now_ns += get_duration(options.time_skipping.initial_skipped_duration)
     if not options.continued_run_id:
         _complete_options(t, request, options)
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
@@ -102,6 +107,7 @@ def begin(run_key: int, env: Environment, request: StartWorkflowExecutionRequest
         workflow_task.schedule(t)
         if options.eager:
             workflow_task.start(t, request_id=request.request_id, identity=request.identity, sticky=False)
+    own_time.settle(t)
     return t
 
 
@@ -141,6 +147,8 @@ def _fill_started(event: HistoryEvent, request: StartWorkflowExecutionRequest, o
         a.prev_auto_reset_points.CopyFrom(ResetPoints.FromString(options.reset_points))
     if options.parent is not None:
         _fill_parent(a, options.parent)
+    if options.time_skipping is not None:
+        a.time_skipping_state_propagation.CopyFrom(options.time_skipping)
     if options.root is not None:
         a.root_workflow_execution.CopyFrom(options.root)
     a.completion_callbacks.extend(request.completion_callbacks)
@@ -155,6 +163,7 @@ _SHARED_WITH_REQUEST = (
     "retry_policy",
     "priority",
     "versioning_override",
+    "time_skipping_config",
     "workflow_execution_timeout",
     "workflow_run_timeout",
     "workflow_task_timeout",
@@ -307,14 +316,20 @@ def update_options(
     after = WorkflowExecutionOptions()
     after.CopyFrom(before)
     merge_workflow_options(after, new, fields)
-    if after == before:
+    skipping = "timeSkippingConfig" in fields and (
+        after.time_skipping_config != before.time_skipping_config
+        or after.HasField("time_skipping_config") != before.HasField("time_skipping_config")
+        or new.time_skipping_config.HasField("fast_forward_config")
+    )
+    if after == before and not skipping:
         return after
     event = t.event(E.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED)
     event.worker_may_ignore = True
     a = event.workflow_execution_options_updated_event_attributes
     a.identity = identity
     a.unset_versioning_override = not after.HasField("versioning_override")
-    copy_present(after, a, ("versioning_override", "priority"))
+    a.time_skipping_config_updated = skipping
+    copy_present(after, a, ("versioning_override", "priority", "time_skipping_config"))
     if a.versioning_override.behavior:  # in the deprecated form, which events do not have
         a.versioning_override.Clear()
         a.versioning_override.auto_upgrade = True
@@ -330,4 +345,6 @@ def options(core: Core) -> WorkflowExecutionOptions:
         result.versioning_override.MergeFromString(core.versioning_override)
     if core.has_priority:
         result.priority.CopyFrom(Priority.FromString(core.priority))
+    if (config := config_of(core.clock)) is not None:
+        result.time_skipping_config.CopyFrom(config)
     return result

@@ -25,10 +25,12 @@ from perdure.rpc.validate.common import INVALID_TASK_TOKEN as INVALID_TASK_TOKEN
 from perdure.rpc.validate.common import RUN_ID_MISMATCH as RUN_ID_MISMATCH
 from perdure.rpc.validate.common import TOKEN_OF_OTHER_NAMESPACE as TOKEN_OF_OTHER_NAMESPACE
 from perdure.rpc.validate.common import execution as execution
+from perdure.rpc.validate.common import fast_forward_id as fast_forward_id
 from perdure.rpc.validate.common import long_poll_deadline as long_poll_deadline
 from perdure.rpc.validate.common import namespace as namespace
 from perdure.rpc.validate.common import namespace_state as namespace_state
 from perdure.rpc.validate.common import parse as parse
+from perdure.rpc.validate.common import require_time_skipping as require_time_skipping
 from perdure.rpc.validate.common import task_token as task_token
 from perdure.rpc.validate.common import token_namespace as token_namespace
 from perdure.rpc.validate.executions import cancel as cancel

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from temporalio.api.common.v1 import TimeSkippingConfig
 from temporalio.api.enums.v1 import ExecutionType, ResetType
 from temporalio.api.workflowservice.v1 import (
     DescribeBatchOperationRequest,
@@ -60,11 +59,11 @@ def batch_job_id(job_id: str, config: Dynamic) -> None:
         raise InvalidArgument("WorkflowId exceeds length limit.")
 
 
-def batch_options(request: StartBatchOperationRequest) -> None:
-    """What an operation may not set, looked at after the number of jobs."""
+def batch_options(request: StartBatchOperationRequest, config: Dynamic) -> None:
+    """Options that an operation sets, looked at after the number of jobs."""
     for each in request.reset_operation.post_reset_operations:
-        _no_time_skipping(each.update_workflow_options.workflow_execution_options)
-    _no_time_skipping(request.update_workflow_options_operation.workflow_execution_options)
+        common.time_skipping(each.update_workflow_options.workflow_execution_options, config)
+    common.time_skipping(request.update_workflow_options_operation.workflow_execution_options, config)
 
 
 def stop_batch(request: StopBatchOperationRequest) -> None:
@@ -93,13 +92,6 @@ def _go_type(operation: str) -> str:
 def _type_name(number: int) -> str:
     known = number in ExecutionType.values()
     return ExecutionType.Name(number).removeprefix("EXECUTION_TYPE_").capitalize() if known else str(number)  # type: ignore[arg-type]
-
-
-def _no_time_skipping(options: Any) -> None:
-    config: TimeSkippingConfig | None = None
-    if options.HasField("time_skipping_config"):
-        config = options.time_skipping_config
-    common.no_time_skipping(config)
 
 
 def _signal(operation: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from google.protobuf.message import DecodeError, Message
@@ -12,7 +12,7 @@ from temporalio.api.enums.v1 import EventType, NamespaceState
 from temporalio.api.failure.v1 import Failure
 
 from perdure.config import Dynamic
-from perdure.engine.checks.values import byte_length, exceeds, is_uuid, short_name
+from perdure.engine.checks.values import byte_length, duration_ns, exceeds, is_uuid, short_name
 from perdure.errors import FailedPrecondition, Internal, InvalidArgument, NamespaceInvalidState, Unimplemented
 from perdure.rpc.validate import urls
 
@@ -219,12 +219,34 @@ def _nexus_callback(callback: Callback.Nexus, config: Dynamic) -> None:
         raise InvalidArgument(f"invalid header: header size longer than max allowed size of {limit}")
 
 
-# What does not exist here yet.
+# Time that is skipped.
 
 
-def no_time_skipping(config: TimeSkippingConfig | None) -> None:
-    if config is not None:
+def require_time_skipping(config: Dynamic) -> None:
+    if not config.workflow_time_skipping_enabled:
         raise Unimplemented("The Time-Skipping feature is not enabled for namespace.")
+
+
+def fast_forward_id(value: str) -> None:
+    if not value.strip():
+        raise InvalidArgument("Time skipping config invalid: fast_forward_id must be set")
+
+
+def time_skipping(request: Any, config: Dynamic) -> None:
+    """The config in a request or in options, if there is one. Fills in how often a session may skip."""
+    if not request.HasField("time_skipping_config"):
+        return
+    require_time_skipping(config)
+    skipping: TimeSkippingConfig = request.time_skipping_config
+    if skipping.max_session_skip_count <= 0:
+        skipping.max_session_skip_count = max(1, config.workflow_time_skipping_max_skip_per_session)
+    if not skipping.HasField("fast_forward_config"):
+        return
+    if duration_ns(skipping.fast_forward_config.duration) <= 0:
+        raise InvalidArgument("Time skipping config invalid: fast_forward duration must be positive")
+    fast_forward_id(skipping.fast_forward_config.id)
+    if not skipping.enabled:
+        raise InvalidArgument("time_skipping_config: cannot set fast_forward when enabled is false")
 
 
 # Failures that are too large.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from google.protobuf.message import Message
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.workflowservice.v1 import (
     PauseWorkflowExecutionRequest,
@@ -17,7 +16,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from perdure.config import Dynamic
 from perdure.engine.checks import values
-from perdure.engine.checks.options import ACTIVITY_FIELDS, camel, fields_of
+from perdure.engine.checks.options import ACTIVITY_FIELDS, bad_path, camel, fields_of
 from perdure.engine.checks.values import byte_length
 from perdure.errors import InvalidArgument, Unimplemented
 from perdure.rpc.validate import common
@@ -130,7 +129,7 @@ def workflow_pause(request: PauseWorkflowExecutionRequest | UnpauseWorkflowExecu
     run_id(request.run_id)
 
 
-def workflow_options(request: UpdateWorkflowExecutionOptionsRequest) -> None:
+def workflow_options(request: UpdateWorkflowExecutionOptionsRequest, config: Dynamic) -> None:
     if not request.workflow_execution.workflow_id:
         raise InvalidArgument(common.WORKFLOW_ID_NOT_SET)
     if not request.HasField("update_mask"):
@@ -138,23 +137,8 @@ def workflow_options(request: UpdateWorkflowExecutionOptionsRequest) -> None:
     options = request.workflow_execution_options
     if not request.HasField("workflow_execution_options"):
         raise InvalidArgument("WorkflowExecutionOptions is required")
-    for path in request.update_mask.paths:
-        if not _is_path(options, path):
-            raise InvalidArgument(
-                f"error parsing UpdateMask: proto: invalid path {json.dumps(path, ensure_ascii=False)} "
-                f'for message "{options.DESCRIPTOR.full_name}"'
-            )
+    if problem := bad_path(request.update_mask, options):
+        raise InvalidArgument(f"error parsing UpdateMask: {problem}")
     values.check_priority(options.priority)
-    common.no_time_skipping(options.time_skipping_config if options.HasField("time_skipping_config") else None)
+    common.time_skipping(options, config)
     run_id(request.workflow_execution.run_id)
-
-
-def _is_path(message: Message, path: str) -> bool:
-    """Whether a path of a field mask leads to a field."""
-    descriptor: Any = message.DESCRIPTOR
-    for number, name in enumerate(parts := path.split(".")):
-        field = descriptor.fields_by_name.get(name) if descriptor is not None else None
-        if field is None or (field.is_repeated and number < len(parts) - 1):
-            return False
-        descriptor = field.message_type
-    return True

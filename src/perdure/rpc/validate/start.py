@@ -43,7 +43,7 @@ def start(request: StartRequest, config: Dynamic, rules: SearchAttributeRules) -
     del request.links[:]
     request.links.extend(kept)
     common.links([*request.links, *(link for each in request.completion_callbacks for link in each.links)], config)
-    common.no_time_skipping(request.time_skipping_config if request.HasField("time_skipping_config") else None)
+    common.time_skipping(request, config)
     _unsupported(request)
     _sizes(request, config)
     _fill_timeouts(request, config)
@@ -80,7 +80,7 @@ def signal_with_start(request: SignalWithStartRequest, config: Dynamic, rules: S
     _search_attributes(request, config, rules)
     values.check_priority(request.priority)
     common.links(request.links, config)
-    common.no_time_skipping(request.time_skipping_config if request.HasField("time_skipping_config") else None)
+    common.time_skipping(request, config)
     _unsupported(request)
     _fill_timeouts(request, config)
     _sizes(request, config)

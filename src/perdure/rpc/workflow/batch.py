@@ -100,7 +100,7 @@ class BatchHandlers:
             check_syntax(request.visibility_query)
         async with self._starting:  # so that no two see room for the last one
             await self._require_room(namespace)
-            validate.batch_options(request)
+            validate.batch_options(request, self._runtime.config)
             validate.batch_job_id(request.job_id, config)
             run = await self._start(namespace, request)
             await self._executor.settled(run)
@@ -211,7 +211,7 @@ def _checker(config: Dynamic) -> Callable[[Message], None]:
         TerminateWorkflowExecutionRequest: lambda request: validate.terminate(request, config),
         DeleteWorkflowExecutionRequest: validate.delete,
         ResetWorkflowExecutionRequest: lambda request: validate.reset(request, config),
-        UpdateWorkflowExecutionOptionsRequest: validate.workflow_options,
+        UpdateWorkflowExecutionOptionsRequest: lambda request: validate.workflow_options(request, config),
         UnpauseActivityRequest: validate.activity_operation,
         ResetActivityRequest: validate.activity_operation,
         UpdateActivityOptionsRequest: validate.activity_operation,

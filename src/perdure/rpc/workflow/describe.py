@@ -29,6 +29,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from perdure.engine.attributes import shown
 from perdure.engine.execution import Activity, Child, Core, Execution, Kind, WorkflowTask
 from perdure.engine.machines.pause import options
+from perdure.engine.own_time import config_of
 from perdure.engine.times import set_duration, set_time
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
@@ -51,7 +52,7 @@ class Descriptions:
         validate.namespace_state("DescribeWorkflowExecution", namespace.name, namespace.state)
         validate.describe(request)
         run = await executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
-        response = describe(run.execution, executor.now_ns(namespace.id), namespace.retention_ns)
+        response = describe(run.execution, executor.now_of(run), namespace.retention_ns)
         await executor.settled(run)
         return response
 
@@ -64,7 +65,7 @@ def describe(execution: Execution, now_ns: int, retention_ns: int) -> DescribeWo
         workflow_execution_info=_info(core, retention_ns),
         pending_activities=[activity_info(activity, now_ns) for activity in pending[Kind.ACTIVITY].values()],
         pending_children=[_child_info(child) for child in pending[Kind.CHILD].values()],
-        workflow_extended_info=_extended_info(execution),
+        workflow_extended_info=_extended_info(execution, now_ns),
     )
     task = execution.pending_workflow_task
     if task is not None:
@@ -130,7 +131,7 @@ def _info(core: Core, retention_ns: int) -> WorkflowExecutionInfo:
     return info
 
 
-def _extended_info(execution: Execution) -> WorkflowExecutionExtendedInfo:
+def _extended_info(execution: Execution, now_ns: int) -> WorkflowExecutionExtendedInfo:
     core = execution.core
     info = WorkflowExecutionExtendedInfo(cancel_requested=core.cancel_requested, run_expiration_time=NO_TIME)
     set_time(info.original_start_time, core.original_start_ns or core.start_ns)
@@ -142,6 +143,10 @@ def _extended_info(execution: Execution) -> WorkflowExecutionExtendedInfo:
     if core.paused_ns:
         set_time(info.pause_info.paused_time, core.paused_ns)
         info.pause_info.identity, info.pause_info.reason = core.paused_by, core.pause_reason
+    if core.clock is not None:
+        set_time(info.time_skipping_info.current_time, now_ns)
+        if (config := config_of(core.clock)) is not None:
+            info.time_skipping_info.effective_config.CopyFrom(config)
     if core.run_expiration_ns:
         set_time(info.run_expiration_time, core.run_expiration_ns)
     for request_id, request in execution.pending[Kind.REQUEST].items():
@@ -170,7 +175,7 @@ def activity_info(activity: Activity, now_ns: int) -> PendingActivityInfo:
             info.heartbeat_details.CopyFrom(Payloads.FromString(activity.heartbeat_details))
     if activity.last_attempt_complete_ns:
         set_time(info.last_attempt_complete_time, activity.last_attempt_complete_ns)
-    if activity.priority:
+    if activity.has_priority or activity.priority:
         info.priority.CopyFrom(Priority.FromString(activity.priority))
     if activity.has_retry_policy:
         _fill_retries(info, activity, now_ns)

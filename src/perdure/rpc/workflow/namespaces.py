@@ -139,6 +139,7 @@ def _description(namespace: Namespace, config: Dynamic) -> DescribeNamespaceResp
             description=namespace.description,
             owner_email=namespace.owner_email,
             data=namespace.data,
+            supports_schedules=True,
             capabilities=_capabilities(config),
             limits=NamespaceInfo.Limits(
                 blob_size_limit_error=config.blob_size_limit_error_bytes,

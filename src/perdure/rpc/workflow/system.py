@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from temporalio.api.operatorservice.v1 import ClusterMetadata, ListClustersRequest, ListClustersResponse
 from temporalio.api.version.v1 import ReleaseInfo, VersionInfo
 from temporalio.api.workflowservice import v1 as api
@@ -39,8 +41,8 @@ CAPABILITIES = api.GetSystemInfoResponse.Capabilities(
     count_group_by_execution_status=True,
     # Workers that see it send their build id, which histories show, in place of a binary checksum.
     build_id_based_versioning=True,
+    supports_schedules=True,
     # What is not there is not claimed: SDKs send what they see promised here.
-    supports_schedules=False,
     nexus=False,
     server_scaled_deployments=False,
 )
@@ -48,12 +50,12 @@ CAPABILITIES = api.GetSystemInfoResponse.Capabilities(
 
 class System:
     """`cluster_id` stays the same for the life of a database; `store` names the kind of database ("sqlite");
-    `address` is where clients reach this server, as `host:port`."""
+    `address` tells where clients reach this server, as `host:port`."""
 
-    def __init__(self, cluster_id: str, store: str, address: str = "") -> None:
+    def __init__(self, cluster_id: str, store: str, address: Callable[[], str] = str) -> None:
         self._cluster_id = cluster_id
         self._store = store
-        self.address = address
+        self._address = address
 
     def get_system_info(self, request: api.GetSystemInfoRequest, call: Call) -> api.GetSystemInfoResponse:
         return api.GetSystemInfoResponse(server_version=SERVER_VERSION, capabilities=CAPABILITIES)
@@ -78,7 +80,7 @@ class System:
                 ClusterMetadata(
                     cluster_name=CLUSTER_NAME,
                     cluster_id=self._cluster_id,
-                    address=self.address,
+                    address=self._address(),
                     initial_failover_version=1,
                     history_shard_count=1,
                     is_connection_enabled=True,

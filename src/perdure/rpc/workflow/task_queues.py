@@ -101,10 +101,9 @@ class TaskQueues:
     ) -> DescribeTaskQueueResponse:
         """The enhanced mode: by build id (only unversioned workers are served) and type."""
         response = DescribeTaskQueueResponse()
-        named = request.HasField("versions") and list(request.versions.build_ids)
-        for build_id in named or []:
+        for build_id in request.versions.build_ids:
             response.versions_info[build_id].SetInParent()
-        if not named or request.versions.unversioned:
+        if not request.HasField("versions") or request.versions.unversioned:
             response.versions_info[""].SetInParent()
         for build_id, version in response.versions_info.items():
             for kind in request.task_queue_types:
@@ -112,6 +111,8 @@ class TaskQueues:
                 info.SetInParent()
                 if not build_id:
                     await self._fill_type(info, _queue(namespace_id, request.task_queue.name, kind), request)
+                elif request.report_stats:
+                    set_duration(info.stats.approximate_backlog_age, 0)
             if request.report_task_reachability:
                 version.task_reachability = _UNREACHABLE if build_id else _REACHABLE
         return response

@@ -113,7 +113,7 @@ def response(run: Run, request: UpdateWorkflowExecutionRequest, status: Status) 
     answer = UpdateWorkflowExecutionResponse(outcome=status.outcome, stage=status.stage)
     answer.update_ref.CopyFrom(_reference(run, request.request.meta.update_id))
     namespace, core = request.namespace, run.core
-    if status.stage == COMPLETED and status.outcome is not None and status.outcome.HasField("failure"):
+    if status.stage == COMPLETED and status.outcome is not None and status.outcome.failure.ByteSize():
         to_workflow = Link.Workflow(namespace=namespace, workflow_id=core.workflow_id, run_id=core.run_id)
         to_workflow.reason = "Update rejected"
         answer.link.workflow.CopyFrom(to_workflow)

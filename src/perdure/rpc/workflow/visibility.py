@@ -151,8 +151,8 @@ def execution_info(row: VisibilityRow) -> WorkflowExecutionInfo:
     if row.parent_workflow_id:
         info.parent_execution.workflow_id = row.parent_workflow_id
         info.parent_execution.run_id = row.parent_run_id or ""
-        if row.status in _OPEN:
-            info.search_attributes.SetInParent()
+    if row.status in _OPEN and (row.parent_workflow_id or row.execution_time > row.start_time):
+        info.search_attributes.SetInParent()
     if row.status not in _OPEN:
         info.close_time.CopyFrom(_timestamp(row.close_time or 0))
         info.execution_duration.CopyFrom(_duration(row.execution_duration or 0))

@@ -52,7 +52,7 @@ class WorkflowOptions:
     ) -> UpdateWorkflowExecutionOptionsResponse:
         validate.namespace(request, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
-        validate.workflow_options(request)
+        validate.workflow_options(request, self._runtime.config)
         target = request.workflow_execution
         run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
         options: WorkflowExecutionOptions = await self._apply(run, input_of(request, run))
