@@ -3,8 +3,10 @@
     from perdure.patterns import Saga, options
 
 The implementation passes through the workflow sandbox: it is loaded once, not for each workflow. docs/PATTERNS.md says
-when to use which.
+when to use which. `idempotent` and `Store` are loaded on first use, with SQLAlchemy.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow as _workflow
 
@@ -13,26 +15,43 @@ with _workflow.unsafe.imports_passed_through():
     from perdure.patterns.compensation import Left, SagaReport
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
+    from perdure.patterns.progress import Progress, progress
     from perdure.patterns.resume import SagaResume, resume, what_is_left
     from perdure.patterns.saga import Parallel, Saga, SagaDeadline, SagaStuck, method
     from perdure.patterns.versioning import OpenRuns, open_runs, version
+
+if TYPE_CHECKING:
+    from perdure.patterns.idempotency import Store as Store
+    from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
     "Left",
     "OpenRuns",
     "Options",
     "Parallel",
+    "Progress",
     "Saga",
     "SagaDeadline",
     "SagaReport",
     "SagaResume",
     "SagaStuck",
+    "Store",
     "idempotency_key",
+    "idempotent",
     "method",
     "open_runs",
     "options",
+    "progress",
     "resume",
     "undone_key",
     "version",
     "what_is_left",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Store", "idempotent"):
+        with _workflow.unsafe.imports_passed_through():
+            from perdure.patterns import idempotency
+        return getattr(idempotency, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,170 @@
+"""Activities that act once for each key, in the user's own database: `pip install perdure[sqlalchemy]`.
+
+store = Store(create_engine("postgresql+psycopg://..."))
+
+@activity.defn
+@idempotent(store, expires=timedelta(days=30))
+def charge(tx: Session, order: Order) -> Receipt:
+    tx.add(Charge(order.id, order.cents))
+    return Receipt(order.id)
+
+@activity.defn
+@idempotent(store)
+def refund(tx: Session, order: Order) -> None:
+    if store.refuse(tx, undone_key()):
+        tx.execute(delete(Charge).where(Charge.order_id == order.id))
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, get_type_hints
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+from temporalio import activity
+from temporalio.api.common.v1 import Payload
+from temporalio.exceptions import ApplicationError
+
+from perdure.patterns.keys import idempotency_key
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+REFUSED = "refused"
+"""What stands in place of a fingerprint where a key may not act any more."""
+
+
+class Store:
+    """The table of keys that have acted, in the database in which they act: SQLite or PostgreSQL.
+
+    A row is committed together with what the activity has changed. `table` is the table's name; `create` makes it, or
+    use `Store.table` in migrations of your own. Results are kept by the worker's payload converter, without its codec.
+    """
+
+    def __init__(self, engine: sa.Engine, table: str = "perdure_idempotency") -> None:
+        if engine.dialect.name not in ("sqlite", "postgresql"):
+            raise ValueError(f"{engine.dialect.name} is not supported: sqlite or postgresql")
+        self.engine = engine
+        self.metadata = sa.MetaData()
+        self.table = sa.Table(
+            table,
+            self.metadata,
+            sa.Column("key", sa.Text, primary_key=True),
+            sa.Column("fingerprint", sa.Text, nullable=False),
+            sa.Column("result", sa.LargeBinary),
+            sa.Column("expires_s", sa.BigInteger, nullable=False, index=True),
+        )
+
+    def create(self) -> None:
+        """Make the table, unless it is there."""
+        self.metadata.create_all(self.engine)
+
+    def purge(self) -> int:
+        """Delete what has expired; gives how many. Call it now and then, such as by a schedule."""
+        with Session(self.engine) as tx, tx.begin():
+            expired = self.table.c.expires_s < _now_s()
+            return _rows(tx, sa.delete(self.table).where(expired))
+
+    def refuse(self, tx: Session, key: str, expires: timedelta = timedelta(days=30)) -> bool:
+        """In a compensation: the step of this key (`undone_key()`) may not act any more; a late attempt fails.
+
+        True if it had acted, so that there is something to undo; False if not, or if this was said before.
+        """
+        if self._claim(tx, key, REFUSED, expires):
+            return False
+        table = self.table
+        acted = sa.update(table).where(table.c.key == key, table.c.fingerprint != REFUSED)
+        return bool(_rows(tx, acted.values(fingerprint=REFUSED, result=None, expires_s=_now_s(expires))))
+
+    def _claim(self, tx: Session, key: str, fingerprint: str, expires: timedelta) -> bool:
+        """Take the key, whose row stays locked until the end of the transaction; False if it is taken."""
+        tx.execute(sa.delete(self.table).where(self.table.c.key == key, self.table.c.expires_s < _now_s()))
+        insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
+        row = {"key": key, "fingerprint": fingerprint, "expires_s": _now_s(expires)}
+        return bool(_rows(tx, insert(self.table).values(row).on_conflict_do_nothing()))
+
+
+def idempotent(
+    store: Store, *, expires: timedelta = timedelta(days=30)
+) -> Callable[[Callable[Concatenate[Session, P], R]], Callable[P, R]]:
+    """Make a sync function of a transaction and arguments one of the arguments alone; put `@activity.defn` on top.
+
+    It runs in one transaction with the row of its key (`idempotency_key()`). Called again with that key it gives the
+    first result without acting; with other arguments it fails with `IdempotencyConflict`, after `Store.refuse` with
+    `IdempotencyRefused`; neither is tried again. Attempts at the same time wait for each other. When it raises, nothing
+    is kept. `expires` is how long a key is remembered: it has to be longer than the activity is tried.
+    """
+    if expires <= timedelta(0):
+        raise ValueError(f"expires is {expires}: it has to be positive")
+
+    def decorate(fn: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
+        if inspect.iscoroutinefunction(fn):
+            raise TypeError(f"{fn.__name__} is async: the transaction is not, so neither can the activity be")
+        signature = inspect.signature(fn)
+        first, *others = signature.parameters.values()
+        hints = get_type_hints(fn)
+        result_type = hints.get("return")
+
+        @functools.wraps(fn)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            return cast(R, _once(store, expires, fn, args, result_type))
+
+        del run.__wrapped__
+        run.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
+        run.__annotations__ = {name: hint for name, hint in hints.items() if name != first.name}
+        return run
+
+    return decorate
+
+
+def _once(
+    store: Store, expires: timedelta, fn: Callable[..., Any], args: Sequence[Any], result_type: type | None
+) -> Any:
+    key = idempotency_key()
+    tried_for = activity.info().schedule_to_close_timeout
+    if tried_for is not None and expires < tried_for:
+        raise _refusal(f"{key} is forgotten after {expires}, but tried for {tried_for}", "IdempotencyExpiry")
+    converter = activity.payload_converter()
+    fingerprint = _fingerprint(converter.to_payloads(args))
+    with Session(store.engine, expire_on_commit=False) as tx, tx.begin():
+        if store._claim(tx, key, fingerprint, expires):
+            result = fn(tx, *args)
+            [payload] = converter.to_payloads([result])
+            done = sa.update(store.table).where(store.table.c.key == key)
+            tx.execute(done.values(result=payload.SerializeToString()))
+            return result
+        columns = store.table.c
+        found = tx.execute(sa.select(columns.fingerprint, columns.result).where(columns.key == key)).one()
+    if found.fingerprint == REFUSED:
+        raise _refusal(f"{key} was undone: it may not act any more", "IdempotencyRefused")
+    if found.fingerprint != fingerprint:
+        raise _refusal(f"{key} has acted with other arguments", "IdempotencyConflict")
+    [value] = converter.from_payloads([Payload.FromString(found.result)], [result_type] if result_type else None)
+    return value
+
+
+def _refusal(text: str, error_type: str) -> ApplicationError:
+    return ApplicationError(text, type=error_type, non_retryable=True)
+
+
+def _fingerprint(payloads: Sequence[Payload]) -> str:
+    digest = hashlib.sha256()
+    for payload in payloads:
+        digest.update(len(payload.data).to_bytes(8, "big") + payload.data)
+    return digest.hexdigest()
+
+
+def _now_s(later: timedelta = timedelta(0)) -> int:
+    return int((datetime.now(UTC) + later).timestamp())
+
+
+def _rows(tx: Session, statement: sa.Executable) -> int:
+    result = tx.execute(statement)
+    assert isinstance(result, sa.CursorResult)
+    return int(result.rowcount)

@@ -1,0 +1,153 @@
+"""Long activities: they go on where the last attempt was, hang for a short time only, and can be cancelled."""
+
+import asyncio
+import threading
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from temporalio import activity, workflow
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.testing import ActivityEnvironment
+
+from perdure.patterns import options, progress
+
+JOB = options.long_job.but(heartbeat=timedelta(milliseconds=300), first_retry=timedelta(milliseconds=10), attempts=3)
+STALL = timedelta(milliseconds=200)
+
+
+@dataclass
+class Cursor:
+    row: int
+
+
+ROWS = []
+"""(attempt, row) as they were done."""
+
+
+@activity.defn(name="load")
+async def load(total: int) -> int:
+    async with progress(Cursor, stall_timeout=STALL) as p:
+        cursor = p.cursor or Cursor(0)
+        while cursor.row < total:
+            cursor = Cursor(cursor.row + 1)
+            ROWS.append((activity.info().attempt, cursor.row))
+            p.save(cursor)
+            if cursor.row == 3:
+                await asyncio.Event().wait()
+    return cursor.row
+
+
+@activity.defn(name="load")
+def load_sync(total: int) -> int:
+    with progress(Cursor, stall_timeout=STALL) as p:
+        cursor = p.cursor or Cursor(0)
+        while cursor.row < total:
+            cursor = Cursor(cursor.row + 1)
+            ROWS.append((activity.info().attempt, cursor.row))
+            p.save(cursor)
+            if cursor.row == 3:
+                threading.Event().wait(2)
+                p.alive()
+    return cursor.row
+
+
+@workflow.defn(sandboxed=False)
+class Load:
+    @workflow.run
+    async def run(self, total: int) -> int:
+        return await workflow.execute_activity(load, total, **JOB.config())
+
+
+@pytest.mark.perdure(time="real")
+@pytest.mark.parametrize("fn", [load, load_sync], ids=["async", "sync"])
+async def test_work_that_hangs_is_taken_up_at_the_cursor(perdure, fn):
+    ROWS.clear()
+    async with perdure.worker(Load, activities=[fn]):
+        assert await perdure.execute(Load.run, 5) == 5
+    assert [row for _, row in ROWS] == [1, 2, 3, 4, 5]
+    assert {attempt for attempt, row in ROWS if row > 3} == {2}
+
+
+@workflow.defn(sandboxed=False)
+class Bare:
+    @workflow.run
+    async def run(self) -> int:
+        return await workflow.execute_activity(load, 1, **options.quick.config())
+
+
+def environment(**info):
+    env = ActivityEnvironment()
+    env.info = replace(env.info, **{"heartbeat_timeout": timedelta(seconds=0.03), **info})
+    return env
+
+
+async def test_heartbeats_come_while_work_moves_and_stop_when_it_stalls():
+    beats = []
+
+    async def work():
+        async with progress(Cursor, stall_timeout=timedelta(seconds=0.1)) as p:
+            p.save(Cursor(1))
+            while not p.stalled:
+                await asyncio.sleep(0.01)
+            told = len(beats)
+            await asyncio.sleep(0.05)
+            assert len(beats) == told
+            p.alive()
+            while len(beats) < told + 3:
+                await asyncio.sleep(0.01)
+            return told
+
+    env = environment()
+    env.on_heartbeat = lambda *details: beats.append(details)
+    assert await env.run(work) >= 3
+    assert beats[-1] == (Cursor(1),)
+
+
+async def test_without_a_heartbeat_timeout_it_refuses_to_run():
+    async def work():
+        progress(Cursor, stall_timeout=STALL)
+
+    with pytest.raises(ApplicationError, match="no heartbeat timeout") as raised:
+        await environment(heartbeat_timeout=None).run(work)
+    assert raised.value.non_retryable
+
+
+async def test_a_cursor_of_another_type_is_refused():
+    async def work():
+        return progress(Cursor, stall_timeout=STALL).cursor
+
+    assert await environment(heartbeat_details=[{"row": 7}]).run(work) == Cursor(7)
+    with pytest.raises(ApplicationError, match="is no Cursor"):
+        await environment(heartbeat_details=["seven"]).run(work)
+
+
+async def test_a_cancellation_reaches_the_work():
+    async def work():
+        async with progress(Cursor, stall_timeout=timedelta(minutes=1)):
+            env.cancel()
+            await asyncio.Event().wait()
+
+    env = environment()
+    with pytest.raises(asyncio.CancelledError):
+        await env.run(work)
+
+
+def test_a_cancellation_reaches_sync_work_when_it_saves():
+    def work():
+        with progress(Cursor, stall_timeout=timedelta(minutes=1)) as p:
+            p.save(Cursor(1))
+            env.cancel()
+            p.save(Cursor(2))
+
+    env = environment()
+    with pytest.raises(CancelledError):
+        env.run(work)
+
+
+async def test_a_workflow_without_the_timeout_is_told(perdure):
+    async with perdure.worker(Bare, activities=[load]):
+        with pytest.raises(WorkflowFailureError) as raised:
+            await perdure.execute(Bare.run)
+    assert "no heartbeat timeout" in str(raised.value.cause.cause)
