@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "rpc": ("rpc", "runtime", "engine", "storage.base", "visibility", "errors", "config", "clock"),
     "server": ("rpc", "runtime", "engine", "storage", "visibility", "errors", "config", "clock"),
     "testing": ("testing", "server", "runtime", "engine.decision", "engine.queues", "config", "clock"),
+    "patterns": ("patterns",),
     "cli": ("cli", "server", "storage.check", "rpc.http.openapi", "errors", "values", "config"),
 }
 """rpc -> runtime -> {engine, storage, visibility}: part of the package -> what it may import of the others."""

@@ -50,7 +50,9 @@ def assert_replays(
     histories = {}
     for path in _found([files] if isinstance(files, str | Path) else files):
         text = path.read_text("utf-8")
-        histories[str(path)] = WorkflowHistory.from_json(path.stem, text)
+        history = WorkflowHistory.from_json(path.stem, text)
+        started = history.events[0].workflow_execution_started_event_attributes
+        histories[str(path)] = WorkflowHistory(started.workflow_id or path.stem, history.events)
     failures: list[str] = []
     errors: list[BaseException] = []
 
