@@ -1,0 +1,57 @@
+"""What a strict type checker says to those who use the patterns."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = """
+from datetime import timedelta
+from temporalio import activity
+from perdure.patterns import Saga, method, options, progress, version
+
+@activity.defn
+async def book(trip: str, seats: int) -> float:
+    return 1.0
+
+@activity.defn
+def cancel(trip: str, seats: int) -> None: ...
+
+@activity.defn
+def other(trip: str) -> None: ...
+
+class Bank:
+    @activity.defn
+    async def charge(self, cents: int) -> bool:
+        return True
+
+async def run() -> None:
+    async with Saga(timedelta(hours=1)) as saga:
+        a: float = await saga.step(book, "x", 1, undo=cancel, options=options.quick.but(attempts=2))
+        b: bool = await saga.step(method(Bank.charge), 5)
+        async with saga.parallel() as group:
+            c: float = group.start(book, "x", 1, undo=cancel).result()
+        await saga.step(book, 1, "x")  # wrong: the order of the arguments
+        await saga.step(book, "x", 1, undo=other)  # wrong: another signature
+        await saga.step(method(Bank.charge), "5")  # wrong: no number
+        d: str = await saga.step(book, "x", 1)  # wrong: a float
+        options.quick.but(tries=2)  # wrong: no such option
+    async with progress(int, stall_timeout=timedelta(1)) as p:
+        e: int | None = p.cursor
+        p.save("x")  # wrong: no int
+    if version("fee-v2"):
+        version.deprecated("fee-v2")
+"""
+
+
+def test_types_are_inferred_and_mistakes_found(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    args = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
+    told = subprocess.run(
+        [*args, program.name], cwd=tmp_path, env={"MYPYPATH": str(ROOT / "src")}, capture_output=True, text=True
+    )
+    found = {int(number) for number in re.findall(r"^program\.py:(\d+): error", told.stdout, re.MULTILINE)}
+    wrong = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
+    assert found == wrong, told.stdout + told.stderr
