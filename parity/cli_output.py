@@ -83,6 +83,7 @@ _REPLACED: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
         (r"temporal-cli:[\w.-]+@[\w.-]+|\b\d+@[\w.-]+@?", "identity"),
         (re.escape(socket.gethostname()), "host"),
         (r"127\.0\.0\.1:\d+", "address"),
+        (r'File \\*"[^"\\]*/([^/"\\]+)\\*", line \d+', r"File \1"),
         (r"\b[0-9a-f]{32}\b", "number"),
         (rf"\b({_SETS}) +\S.*", r"\1 set"),
         (r"UsedFlags\[\d+\]: \d+", "UsedFlags[n]: n"),
