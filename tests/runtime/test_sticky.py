@@ -19,6 +19,7 @@ from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.queues import workflow_queue
 from perdure.rpc.workflow.activity_tasks import ActivityTasks
+from perdure.rpc.workflow.workflow_tasks import hint
 from perdure.runtime.backlog import Task
 from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
@@ -172,3 +173,13 @@ async def test_an_activity_whose_poll_broke_at_the_reply_is_handed_out_again_at_
     tasks.poll_activity_task_queue(request, call)
     task = api.PollActivityTaskQueueResponse.FromString(await within(call.answer))
     assert (task.activity_id, task.attempt) == ("a", 1)
+
+
+def test_a_sticky_poll_hears_of_no_backlog() -> None:
+    """The Go SDK polls nothing but its sticky queue while that has a backlog, as far as it has heard."""
+    poll = Poll("worker", lambda task: asyncio.sleep(0, Taken.SERVED))
+    poll.backlog = 7
+    for sticky, told in ((True, 0), (False, 7)):
+        response = api.PollWorkflowTaskQueueResponse()
+        hint(response, poll, sticky=sticky)
+        assert response.backlog_count_hint == told

@@ -139,7 +139,7 @@ class WorkflowTasks:
         """
         response = self._describe(run, task)
         if poll is not None:
-            _hint(response, poll, sticky=sticky)
+            hint(response, poll, sticky=sticky)
         first = core.previous_started_event_id + 1 if sticky else 1
         page = await history.read(
             self._executor, run, first, core.next_event_id, self._runtime.config.history_max_page_size
@@ -211,7 +211,7 @@ class WorkflowTasks:
             query=query.query,
             attempt=1,
         )
-        _hint(response, poll, sticky=sticky)
+        hint(response, poll, sticky=sticky)
         self._name(run, response)
         data = b""
         if not sticky:
@@ -313,7 +313,7 @@ class WorkflowTasks:
         return ShutdownWorkerResponse()
 
 
-def _hint(response: PollWorkflowTaskQueueResponse, poll: Poll, *, sticky: bool) -> None:
+def hint(response: PollWorkflowTaskQueueResponse, poll: Poll, *, sticky: bool) -> None:
     """How much more there is to do, and how many polls the worker should keep waiting."""
     # The Go SDK polls nothing but its sticky queue from a hint of more there until a poll comes back empty.
     if not sticky:
