@@ -28,7 +28,7 @@ from perdure.rpc.http.decode import DecodeProblem, from_json
 from perdure.rpc.http.encode import EncodeProblem, to_json
 from perdure.rpc.http.gojson import base64_problem
 from perdure.rpc.http.query import fill, parse_query
-from perdure.rpc.transport.base import MAX_REQUEST_BYTES, CallState, Handler
+from perdure.rpc.transport.base import MAX_REQUEST_BYTES, AwaitedCall, Handler
 
 log = logging.getLogger(__name__)
 
@@ -118,47 +118,13 @@ FORMS = {
 DEFAULT_FORM = Form()
 
 
-class HttpCall(CallState):
-    """A call whose answer is awaited by its request."""
-
-    __slots__ = ("_metadata", "answer", "timeout_s")
-
-    def __init__(
-        self, method: str, metadata: Mapping[str, str | bytes], timeout_s: float | None, answer: asyncio.Future[bytes]
-    ) -> None:
-        super().__init__(method)
-        self._metadata = metadata
-        self.timeout_s = timeout_s
-        self.answer = answer
-
-    @property
-    def metadata(self) -> Mapping[str, str | bytes]:
-        return self._metadata
-
-    def reply(self, message: bytes) -> bool:
-        if self.done:
-            return False
-        self._close()
-        self.answer.set_result(message)
-        return True
-
-    def fail(self, error: PerdureError) -> None:
-        if not self.done:
-            self._close()
-            self.answer.set_exception(error)
-
-    def _close(self) -> None:
-        self.done = True
-        self._callbacks = None
-
-
 class HttpApi:
     """The application. `handlers` are those of the gRPC transport, by path."""
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
         self._routes = Routes(bindings())
-        self._calls: set[HttpCall] = set()
+        self._calls: set[AwaitedCall] = set()
         self._stopping = False
 
     def stop(self) -> None:
@@ -184,7 +150,7 @@ class HttpApi:
             code, body = STATUSES.get(failed.code, 500), to_json(failed, pretty=request.output.pretty)
         await _respond(send, code, body, [(b"content-type", request.output.content_type.encode())])
 
-    async def _accept(self, request: Request, receive: Receive) -> tuple[Message, Binding, HttpCall]:
+    async def _accept(self, request: Request, receive: Receive) -> tuple[Message, Binding, AwaitedCall]:
         verb = request.verb
         overriding = request.headers.get("x-http-method-override")
         form = verb == "POST" and request.headers.get("content-type") == FORM
@@ -200,12 +166,12 @@ class HttpApi:
         assert not isinstance(found, str)
         binding, captured = found
         timeout_s = request.timeout_s
-        call = HttpCall(binding.path, request.metadata(), timeout_s, asyncio.get_running_loop().create_future())
+        call = AwaitedCall(binding.path, request.metadata(), timeout_s, asyncio.get_running_loop().create_future())
         body = await _read_body(receive, keep=binding.has_body or form)
         return _message(binding, captured, body, request, form=form), binding, call
 
     async def _answer(
-        self, binding: Binding, message: Message, call: HttpCall, receive: Receive, *, request_s: float
+        self, binding: Binding, message: Message, call: AwaitedCall, receive: Receive, *, request_s: float
     ) -> Message:
         if self._stopping:
             raise Unavailable("the server is shutting down")
@@ -233,7 +199,7 @@ class HttpApi:
             watching.cancel()
         return GetMessageClass(binding.method.output_type).FromString(data)
 
-    def _handle(self, call: HttpCall, message: Message) -> None:
+    def _handle(self, call: AwaitedCall, message: Message) -> None:
         try:
             self._handlers[call.method](message.SerializeToString(), call)
         except Exception:

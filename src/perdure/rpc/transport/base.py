@@ -6,6 +6,7 @@ it is given. Nothing is held for an open call except its `Call`, so a long poll 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
@@ -118,6 +119,36 @@ class CallState:
                 callback()
             except Exception:
                 log.exception("A cancel callback of %s failed", self.method)
+
+
+class AwaitedCall(CallState):
+    """A call whose answer is awaited by the coroutine that runs for it."""
+
+    __slots__ = ("answer", "metadata", "timeout_s")
+
+    def __init__(
+        self, method: str, metadata: Mapping[str, str | bytes], timeout_s: float | None, answer: asyncio.Future[bytes]
+    ) -> None:
+        super().__init__(method)
+        self.metadata = metadata
+        self.timeout_s = timeout_s
+        self.answer = answer
+
+    def reply(self, message: bytes) -> bool:
+        if self.done:
+            return False
+        self._close()
+        self.answer.set_result(message)
+        return True
+
+    def fail(self, error: PerdureError) -> None:
+        if not self.done:
+            self._close()
+            self.answer.set_exception(error)
+
+    def _close(self) -> None:
+        self.done = True
+        self._callbacks = None
 
 
 def unknown_method(path: str, known: Container[str]) -> str:

@@ -15,7 +15,7 @@ from perdure.rpc import status
 from perdure.rpc.transport.base import (
     MAX_CONCURRENT_STREAMS,
     MAX_REQUEST_BYTES,
-    CallState,
+    AwaitedCall,
     Handler,
     Lasting,
     Responder,
@@ -45,36 +45,6 @@ Context: TypeAlias = Any
 """A `grpc.aio.ServicerContext`; the package has no types."""
 
 
-class GrpcioCall(CallState):
-    """A call whose answer is awaited by the coroutine that grpc.aio runs for it."""
-
-    __slots__ = ("_context", "answer", "metadata", "timeout_s")
-
-    def __init__(self, method: str, context: Context, answer: asyncio.Future[bytes]) -> None:
-        super().__init__(method)
-        self._context = context
-        # Copied at once: what the context lends is gone with the call.
-        self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata())
-        self.timeout_s: float | None = context.time_remaining()
-        self.answer = answer
-
-    def reply(self, message: bytes) -> bool:
-        if self.done:
-            return False
-        self._close()
-        self.answer.set_result(message)
-        return True
-
-    def fail(self, error: PerdureError) -> None:
-        if not self.done:
-            self._close()
-            self.answer.set_exception(error)
-
-    def _close(self) -> None:
-        self.done = True
-        self._callbacks = None
-
-
 class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
     """See the module."""
 
@@ -82,7 +52,7 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._methods = {path: self._unary(path, handler) for path, handler in handlers.items()}
         self._methods |= {path: self._stream(path, responder) for path, responder in (streams or {}).items()}
         self._services = {path.split("/")[1] for path in self._methods}
-        self._calls: set[GrpcioCall] = set()
+        self._calls: set[AwaitedCall] = set()
         self._stopping = False
         self._stopped = asyncio.Event()
 
@@ -117,7 +87,10 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _unary(self, path: str, handler: Handler) -> grpc.RpcMethodHandler:
         async def serve(request: bytes, context: Context) -> bytes:
-            call = GrpcioCall(path, context, asyncio.get_running_loop().create_future())
+            # Copied at once: what the context lends is gone with the call.
+            metadata = dict(context.invocation_metadata())
+            answer = asyncio.get_running_loop().create_future()
+            call = AwaitedCall(path, metadata, context.time_remaining(), answer)
             if self._stopping:
                 await _abort(context, Unavailable("the server is shutting down"))
             self._calls.add(call)

@@ -21,6 +21,7 @@ from perdure.engine.times import set_time
 from perdure.errors import CONCURRENT_LIMIT, NotFound, ResourceExhausted, Unavailable
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
+from perdure.rpc.workflow.long_polls import LongPolls
 from perdure.runtime.executor import LOST
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
@@ -40,15 +41,12 @@ class FastForwards:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._executor = runtime.executor
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._polls = LongPolls(runtime.config)
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._stopping = False
 
     def release_all(self) -> None:
         """Answer those who wait, and let nobody wait any more: the server stops."""
-        self._stopping = True
-        for waiter in self._waiting:
-            _resolve(waiter)
+        self._polls.release_all()
 
     async def poll_workflow_execution_time_skipping(
         self, request: PollWorkflowExecutionTimeSkippingRequest, call: Call
@@ -76,7 +74,7 @@ class FastForwards:
 
     async def _poll(self, run: Run, fast_forward_id: str, call: Call) -> PollWorkflowExecutionTimeSkippingResponse:
         loop = asyncio.get_running_loop()
-        expiry = loop.time() + self._patience_s(call)
+        expiry = self._polls.expiry(call)
         target_ns = run.core.clock.fast_forward_ns if run.core.clock is not None else 0
         while True:
             await self._executor.settled(run)
@@ -86,34 +84,13 @@ class FastForwards:
             if run.core.new_run_id:
                 run = await self._executor.find(run.core.namespace_id, run.core.workflow_id, run.core.new_run_id)
                 continue
-            if self._stopping or loop.time() >= expiry:
+            if self._polls.stopping or loop.time() >= expiry:
                 return response
-            await self._wait(run, expiry)
-
-    async def _wait(self, run: Run, expiry: float) -> None:
-        """Until the run changes or it is time to answer."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_at(expiry, _resolve, waiter)
-        stop = run.on_change(lambda: _resolve(waiter))
-        self._waiting.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiting.discard(waiter)
-            stop()
-            timer.cancel()
-        if run.deleted:
-            raise NotFound(f"workflow not found for ID: {run.core.workflow_id}")
-        if run.lost:
-            raise Unavailable(LOST)
-
-    def _patience_s(self, call: Call) -> float:
-        config = self._runtime.config
-        patience_s = config.history_long_poll_expiration_interval_s
-        if call.timeout_s is not None:
-            patience_s = min(patience_s, max(0.0, call.timeout_s - config.long_poll_buffer_s))
-        return patience_s
+            await self._polls.change(run, expiry)
+            if run.deleted:
+                raise NotFound(f"workflow not found for ID: {run.core.workflow_id}")
+            if run.lost:
+                raise Unavailable(LOST)
 
 
 def _response(core: Core, fast_forward_id: str, target_ns: int) -> PollWorkflowExecutionTimeSkippingResponse:
@@ -149,8 +126,3 @@ def fast_forward_info(core: Core) -> TimeSkippingFastForwardInfo | None:
         info.fast_forward_id = config.fast_forward_config.id
         info.fast_forward_duration.CopyFrom(config.fast_forward_config.duration)
     return info
-
-
-def _resolve(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -24,6 +24,7 @@ from perdure.errors import InvalidArgument, NotFound, Unavailable
 from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
+from perdure.rpc.workflow.long_polls import LongPolls
 from perdure.runtime import history
 from perdure.runtime.executor import LOST, RUN_NOT_FOUND
 from perdure.runtime.namespaces import Namespace
@@ -39,14 +40,11 @@ class Histories:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._executor = runtime.executor
-        self._waiting: set[asyncio.Future[None]] = set()
-        self._stopping = False
+        self._polls = LongPolls(runtime.config)
 
     def release_all(self) -> None:
         """Answer those who wait for new events, and let nobody wait any more: the server stops."""
-        self._stopping = True
-        for waiter in self._waiting:
-            _resolve(waiter)
+        self._polls.release_all()
 
     async def get_workflow_execution_history(
         self, request: GetWorkflowExecutionHistoryRequest, call: Call
@@ -151,10 +149,12 @@ class Histories:
 
     async def _wait(self, run: Run, call: Call, enough: Callable[[], bool]) -> None:
         """Until `enough`, or the run has closed, or it is time to answer."""
-        loop = asyncio.get_running_loop()
+        loop, polls = asyncio.get_running_loop(), self._polls
+        expiry = polls.expiry(call)
         release = self._runtime.time.wait(run.core.namespace_id)
         try:
-            await self._wait_until(run, loop.time() + self._patience_s(call), enough)
+            while run.execution.running and not (enough() or run.lost or polls.stopping) and loop.time() < expiry:
+                await polls.change(run, expiry)
         finally:
             release()
         if run.deleted:
@@ -162,32 +162,6 @@ class Histories:
         if run.lost:
             raise Unavailable(LOST)
 
-    async def _wait_until(self, run: Run, expiry: float, enough: Callable[[], bool]) -> None:
-        loop = asyncio.get_running_loop()
-        while run.execution.running and not (enough() or run.lost or self._stopping) and loop.time() < expiry:
-            waiter = loop.create_future()
-            timer = loop.call_at(expiry, _resolve, waiter)
-            stop = run.on_change(lambda waiter=waiter: _resolve(waiter))  # type: ignore[misc]
-            self._waiting.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiting.discard(waiter)
-                stop()
-                timer.cancel()
-
-    def _patience_s(self, call: Call) -> float:
-        config = self._runtime.config
-        patience_s = config.history_long_poll_expiration_interval_s
-        if call.timeout_s is not None:
-            patience_s = min(patience_s, max(0.0, call.timeout_s - config.long_poll_buffer_s))
-        return patience_s
-
 
 def _gone(run: Run) -> NotFound:
     return NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
-
-
-def _resolve(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
