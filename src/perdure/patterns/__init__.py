@@ -15,6 +15,8 @@ with _workflow.unsafe.imports_passed_through():
     from perdure.patterns.compensation import Left, SagaReport
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
+    from perdure.patterns.poll import Polled, PollMany, poll
+    from perdure.patterns.polled import GaveUp, polled, polled_many
     from perdure.patterns.progress import Progress, progress
     from perdure.patterns.resume import SagaResume, resume, what_is_left
     from perdure.patterns.saga import Parallel, Saga, SagaDeadline, SagaStuck, method
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
     from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
+    "GaveUp",
     "Left",
     "OpenRuns",
     "Options",
     "Parallel",
+    "PollMany",
+    "Polled",
     "Progress",
     "Saga",
     "SagaDeadline",
@@ -41,6 +46,9 @@ __all__ = [
     "method",
     "open_runs",
     "options",
+    "poll",
+    "polled",
+    "polled_many",
     "progress",
     "resume",
     "undone_key",
