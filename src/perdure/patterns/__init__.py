@@ -13,6 +13,7 @@ from temporalio import workflow as _workflow
 with _workflow.unsafe.imports_passed_through():
     from perdure.patterns import options
     from perdure.patterns.compensation import Left, SagaReport
+    from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
     from perdure.patterns.progress import Progress, progress
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
+    "DeadLetter",
+    "Entity",
     "Left",
+    "Limits",
     "OpenRuns",
     "Options",
     "Parallel",
@@ -36,14 +40,19 @@ __all__ = [
     "SagaResume",
     "SagaStuck",
     "Store",
+    "check",
     "idempotency_key",
     "idempotent",
     "method",
     "open_runs",
     "options",
     "progress",
+    "query",
     "resume",
+    "signal",
     "undone_key",
+    "update",
+    "upgrade",
     "version",
     "what_is_left",
 ]
