@@ -13,6 +13,7 @@ from temporalio import workflow as _workflow
 with _workflow.unsafe.imports_passed_through():
     from perdure.patterns import options
     from perdure.patterns.compensation import Left, SagaReport
+    from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
     from perdure.patterns.fanout.api import fan_out, retry_failed
     from perdure.patterns.fanout.flat import FanOut, FanOutStream
     from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
+    "DeadLetter",
+    "Entity",
     "FanOut",
     "FanOutCancelled",
     "FanOutFailed",
@@ -38,6 +41,7 @@ __all__ = [
     "FanOutStream",
     "GaveUp",
     "Left",
+    "Limits",
     "OpenRuns",
     "Options",
     "Outcome",
@@ -52,6 +56,7 @@ __all__ = [
     "SagaResume",
     "SagaStuck",
     "Store",
+    "check",
     "fan_out",
     "idempotency_key",
     "idempotent",
@@ -62,9 +67,13 @@ __all__ = [
     "polled",
     "polled_many",
     "progress",
+    "query",
     "resume",
     "retry_failed",
+    "signal",
     "undone_key",
+    "update",
+    "upgrade",
     "version",
     "what_is_left",
 ]
