@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from temporalio import activity
+from temporalio import activity, workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from tests.patterns.carts import Cart, Item, price
 
 from perdure.patterns import Entity, Limits, check, query, signal, update, upgrade
@@ -232,3 +232,74 @@ async def test_an_input_that_is_none_of_an_entity_s_fails_it(perdure):
         with pytest.raises(WorkflowFailureError) as raised:
             await perdure.client.execute_workflow("Cart", {"owner": "ann"}, id="x", task_queue="carts")
         assert "an entity is started without input" in str(raised.value.cause)
+
+
+@dataclass
+class Nagged:
+    said: list[str] = field(default_factory=list)
+
+
+class Nag(Entity[Nagged], limits=Limits(messages_a_run=6), idle=timedelta(days=30), load=load, save=save):
+    @update
+    async def plan(self, minutes: float, text: str, fails: bool = False) -> None:
+        self.later(timedelta(minutes=minutes), Nag.say, text, key=text[0])
+        if fails:
+            raise ValueError("no")
+
+    @update
+    def forget(self, key: str) -> None:
+        self.not_later(Nag.say, key=key)
+
+    @signal
+    async def say(self, text: str) -> None:
+        self.state.said.append(f"{(workflow.now() - workflow.info().start_time).total_seconds() >= 0} {text}")
+        if text == "again":
+            self.later(timedelta(minutes=1), Nag.say, "at last")
+
+    @update
+    async def work(self, days: float) -> None:
+        await workflow.sleep(timedelta(days=days))
+
+    @query
+    def said(self) -> list[str]:
+        return [each.removeprefix("True ") for each in self.state.said]
+
+
+@pytest.mark.perdure(time="manual")
+async def test_signals_that_it_sends_itself_later(perdure):
+    kept.clear()
+    perdure.faults(evict_every_task=True)
+    async with perdure.worker(Nag, activities=[load, save], task_queue="nags"):
+        nag = Nag.of(perdure.client, "n", task_queue="nags")
+        await nag.plan(60, "hour")
+        await nag.plan(10, "early")
+        await nag.plan(20, "again")
+        await nag.plan(5, "forgotten")
+        await nag.plan(30, "half an hour")
+        with pytest.raises(WorkflowUpdateFailedError):
+            await nag.plan(1, "xx", True)
+        await nag.forget("f")
+        for _ in range(14):
+            await nag.forget("none")
+        assert len(await perdure.histories("n")) == 4
+        assert (await nag.status())["later"] == 3
+        await perdure.advance(timedelta(minutes=8))
+        assert await nag.said() == []
+        await perdure.advance(timedelta(minutes=5))
+        assert await nag.said() == ["early"]
+        await perdure.advance(timedelta(minutes=25))
+        assert await nag.said() == ["early", "again", "at last", "half an hour"]
+        await perdure.advance(timedelta(days=29))
+        assert (await nag.status())["later"] == 0
+        await perdure.advance(timedelta(days=2))
+        await perdure.client.get_workflow_handle("n").result()
+
+
+async def test_a_handler_may_take_longer_than_idle(perdure):
+    kept.clear()
+    perdure.faults(evict_every_task=True)
+    async with perdure.worker(Nag, activities=[load, save], task_queue="nags"):
+        nag = Nag.of(perdure.client, "n", task_queue="nags")
+        await nag.work(100)
+        await perdure.client.get_workflow_handle("n").result()
+    assert len((await perdure.history("n")).timers) < 10
