@@ -11,7 +11,7 @@ from examples.accounts.__main__ import check, play, show
 from examples.accounts.account import Account
 from examples.accounts.activities import Step, account, act
 from examples.accounts.ledger import audit, effects
-from examples.accounts.workflow import A_WHILE, Order, Transfer
+from examples.accounts.workflow import Order, Transfer
 from perdure.testing import Env
 
 NAMES = ["ann", "bob", "cleo"]
@@ -66,20 +66,16 @@ async def test_a_hold_that_comes_after_its_release_is_refused(perdure: Env) -> N
         assert (await ann.books()).balance == 100
 
 
-@pytest.mark.perdure(time="manual")
+@pytest.mark.perdure(stall_s=60)
 async def test_workers_that_go_away_in_the_middle(perdure: Env) -> None:
-    playing = None
-    for _ in range(4):
-        async with perdure.worker(Account, Transfer, activities=[act], task_queue=QUEUE):
-            if playing is None:
-                playing = asyncio.ensure_future(play(perdure.client, QUEUE, NAMES, transfers=25, seed=4))
-            await asyncio.wait([playing], timeout=0.3)
-    async with perdure.worker(Account, Transfer, activities=[act], task_queue=QUEUE):
-        assert playing is not None
-        while not playing.done():
-            await perdure.advance(A_WHILE)
-        assert sum((await playing).values()) == 25
-        await check(perdure.client, QUEUE, NAMES)
+    async with perdure.worker(activities=[act], task_queue=QUEUE):
+        playing = asyncio.ensure_future(play(perdure.client, QUEUE, NAMES, transfers=25, seed=4))
+        for _ in range(3):
+            async with perdure.worker(Account, Transfer, task_queue=QUEUE):
+                await asyncio.wait([playing], timeout=0.3)
+        async with perdure.worker(Account, Transfer, task_queue=QUEUE):
+            assert sum((await playing).values()) == 25
+            await check(perdure.client, QUEUE, NAMES)
 
 
 async def test_the_audit_sees_money_that_is_made_or_lost(perdure: Env) -> None:

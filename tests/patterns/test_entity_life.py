@@ -8,16 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from temporalio import activity, workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from tests.patterns.carts import Cart, Item, price
+from tests.patterns.lives import Nag, kept, load, save
 
 from perdure.patterns import Entity, Limits, check, query, signal, update, upgrade
 
 LAMP = Item("lamp", 1900)
-kept: dict[str, str] = {}
 
 
 @dataclass
@@ -74,16 +73,6 @@ async def test_a_state_evolves(perdure):
         asking.cancel()
     assert "has version 3, and this worker knows those up to 1: deploy the newer code" in perdure.task_failures[0]
     await perdure.client.get_workflow_handle("purse").terminate()
-
-
-@activity.defn
-async def load(entity_id: str) -> str | None:
-    return kept.get(entity_id)
-
-
-@activity.defn
-async def save(entity_id: str, snapshot: str) -> None:
-    kept[entity_id] = snapshot
 
 
 @dataclass
@@ -232,37 +221,6 @@ async def test_an_input_that_is_none_of_an_entity_s_fails_it(perdure):
         with pytest.raises(WorkflowFailureError) as raised:
             await perdure.client.execute_workflow("Cart", {"owner": "ann"}, id="x", task_queue="carts")
         assert "an entity is started without input" in str(raised.value.cause)
-
-
-@dataclass
-class Nagged:
-    said: list[str] = field(default_factory=list)
-
-
-class Nag(Entity[Nagged], limits=Limits(messages_a_run=6), idle=timedelta(days=30), load=load, save=save):
-    @update
-    async def plan(self, minutes: float, text: str, fails: bool = False) -> None:
-        self.later(timedelta(minutes=minutes), Nag.say, text, key=text[0])
-        if fails:
-            raise ValueError("no")
-
-    @update
-    def forget(self, key: str) -> None:
-        self.not_later(Nag.say, key=key)
-
-    @signal
-    async def say(self, text: str) -> None:
-        self.state.said.append(f"{(workflow.now() - workflow.info().start_time).total_seconds() >= 0} {text}")
-        if text == "again":
-            self.later(timedelta(minutes=1), Nag.say, "at last")
-
-    @update
-    async def work(self, days: float) -> None:
-        await workflow.sleep(timedelta(days=days))
-
-    @query
-    def said(self) -> list[str]:
-        return [each.removeprefix("True ") for each in self.state.said]
 
 
 @pytest.mark.perdure(time="manual")
