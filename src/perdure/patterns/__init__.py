@@ -23,8 +23,14 @@ with _workflow.unsafe.imports_passed_through():
         callback,
     )
     from perdure.patterns.compensation import Left, SagaReport
+    from perdure.patterns.fanout.api import fan_out, retry_failed
+    from perdure.patterns.fanout.flat import FanOut, FanOutStream
+    from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
+    from perdure.patterns.plugin import PatternsPlugin
+    from perdure.patterns.poll import Polled, PollMany, poll
+    from perdure.patterns.polled import GaveUp, polled, polled_many
     from perdure.patterns.progress import Progress, progress
     from perdure.patterns.replies import Reply
     from perdure.patterns.resume import SagaResume, resume, what_is_left
@@ -50,11 +56,21 @@ __all__ = [
     "CallbackState",
     "Callbacks",
     "Decision",
+    "FanOut",
+    "FanOutCancelled",
+    "FanOutFailed",
+    "FanOutProgress",
+    "FanOutStream",
+    "GaveUp",
     "Left",
     "Notice",
     "OpenRuns",
     "Options",
+    "Outcome",
     "Parallel",
+    "PatternsPlugin",
+    "PollMany",
+    "Polled",
     "Progress",
     "Reply",
     "Saga",
@@ -66,13 +82,18 @@ __all__ = [
     "Waits",
     "approval",
     "callback",
+    "fan_out",
     "idempotency_key",
     "idempotent",
     "method",
     "open_runs",
     "options",
+    "poll",
+    "polled",
+    "polled_many",
     "progress",
     "resume",
+    "retry_failed",
     "undone_key",
     "version",
     "what_is_left",
