@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test lint format types bench parity sweep simulate mutants wheel docs clean
+.PHONY: help setup demo examples test lint format types bench parity sweep simulate mutants wheel docs clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -21,6 +21,9 @@ setup: $(STAMP)  ## Make .venv with everything that development needs
 
 demo: $(STAMP)  ## Run 240 orders through two server crashes and a worker crash
 	$(BIN)/python -m examples.orders.demo
+
+examples: $(STAMP)  ## Play all examples, or ONLY=name (ADDRESS=host:port of another server)
+	$(BIN)/python -m examples $(ONLY) $(if $(ADDRESS),--address $(ADDRESS))
 
 test: $(STAMP)  ## Run the tests
 	$(PYTEST) -q -n 2 --dist loadfile

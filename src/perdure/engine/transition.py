@@ -191,10 +191,10 @@ class State:
     def fold(self) -> None:
         """Make the changes those of the execution."""
         self.execution.core = self.core
-        self.execution.pending_bytes = self.pending_bytes()
         for kind, overlay in self._overlays.items():
             base = self.execution.pending[kind]
             for key, item in overlay.changes.items():
+                self.execution.pending_bytes += weight_bytes(item) - weight_bytes(base.get(key))
                 if item is None:
                     base.pop(key, None)
                 else:
