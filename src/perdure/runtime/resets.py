@@ -86,10 +86,7 @@ class Resets:
         with ExitStack() as held:
             held.callback(base.hold())
             current = await executor.find_current(reset.namespace_id, reset.workflow_id)
-            if current is not None and reset.request_id in (
-                current.core.start_request_id,
-                current.core.reset_request_id,
-            ):
+            if current is not None and _is_of(reset, current):
                 return current
             plan = Plan(
                 run_id=executor.ids.uuid(),
@@ -107,6 +104,8 @@ class Resets:
                 current = await executor.find_current(reset.namespace_id, reset.workflow_id)
                 if behind.is_complete and (current is None or executor.may_be_current(current)):
                     break
+            if current is not None and _is_of(reset, current):  # a repeat was faster
+                return current
             if not reset.still():
                 raise Unavailable(LOST)
             plan.events = behind.events
@@ -167,6 +166,11 @@ class Resets:
                 raise InvalidArgument(f"Reset point for {build_id} points to previous run and CurrentRunOnly is set")
             return Point(point.run_id, point.first_workflow_task_completed_id)
         raise InvalidArgument(f"Can't find reset point for {build_id}")
+
+
+def _is_of(reset: Reset, run: Run) -> bool:
+    """Whether the request has made the run already."""
+    return reset.request_id in (run.core.start_request_id, run.core.reset_request_id)
 
 
 def _point(run: Run, event_id: int) -> Point:
