@@ -23,6 +23,7 @@ with _workflow.unsafe.imports_passed_through():
         callback,
     )
     from perdure.patterns.compensation import Left, SagaReport
+    from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
     from perdure.patterns.fanout.api import fan_out, retry_failed
     from perdure.patterns.fanout.flat import FanOut, FanOutStream
     from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
@@ -55,7 +56,9 @@ __all__ = [
     "CallbackStalled",
     "CallbackState",
     "Callbacks",
+    "DeadLetter",
     "Decision",
+    "Entity",
     "FanOut",
     "FanOutCancelled",
     "FanOutFailed",
@@ -63,6 +66,7 @@ __all__ = [
     "FanOutStream",
     "GaveUp",
     "Left",
+    "Limits",
     "Notice",
     "OpenRuns",
     "Options",
@@ -82,6 +86,7 @@ __all__ = [
     "Waits",
     "approval",
     "callback",
+    "check",
     "fan_out",
     "idempotency_key",
     "idempotent",
@@ -92,9 +97,13 @@ __all__ = [
     "polled",
     "polled_many",
     "progress",
+    "query",
     "resume",
     "retry_failed",
+    "signal",
     "undone_key",
+    "update",
+    "upgrade",
     "version",
     "what_is_left",
 ]
