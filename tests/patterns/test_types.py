@@ -9,6 +9,8 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 from datetime import timedelta
 from temporalio import activity, workflow
+from perdure.patterns import ApprovalRequest, Approvals, CallbackAddress, Callbacks, Decision, Notice, Reply, Waits
+from perdure.patterns import approval, callback
 from perdure.patterns import Outcome, Polled, Saga, fan_out, method, options, poll, polled, polled_many, progress
 from perdure.patterns import retry_failed, version
 
@@ -80,6 +82,37 @@ async def many() -> None:
     await fan_out(["a"], weigh, on_error="ignore")  # wrong: no such policy
     async for k in fan_out(["a"], weigh):  # wrong: not as they come
         pass
+
+@activity.defn
+async def tell(notice: Notice) -> None: ...
+
+@activity.defn
+def tell_sync(notice: Notice) -> None: ...
+
+@activity.defn
+async def submit(address: CallbackAddress, video: str) -> str:
+    return "job"
+
+class Mailer:
+    @activity.defn
+    async def tell(self, notice: Notice) -> None: ...
+
+async def waits(replies: Approvals, systems: Callbacks) -> None:
+    request, day = ApprovalRequest("x", "ann"), timedelta(1)
+    a: Decision = await approval(request, ["bob"], deadline=day, notify=tell, remind=day, escalate=[(day, "eve")])
+    b: bool = (await approval(request, ["bob"], deadline=day, notify=method(Mailer.tell))).approved
+    c: str = await callback(str, "x", notify=submit, expires=day)
+    d: Reply = await replies.approve("bob")
+    await systems.complete(5)
+    Waits.carry().restore()
+    await approval(request, ["bob"], deadline=day, notify=tell_sync, escalate=[(day, ["eve", "fred"])])
+    await approval(request, ["bob"])  # wrong: for ever
+    await approval("x", ["bob"], deadline=day)  # wrong: who asks?
+    await approval(request, ["bob"], deadline=day, notify=submit)  # wrong: takes no notice
+    e: int = await callback(str, "x", notify=submit, expires=day)  # wrong: a str
+    await callback(str, 1, notify=submit, expires=day)  # wrong: no video
+    await callback(str, notify=submit, expires=day)  # wrong: what to encode?
+    await callback(str, "x", notify=submit)  # wrong: for ever
 
 async def run() -> None:
     async with Saga(timedelta(hours=1)) as saga:
