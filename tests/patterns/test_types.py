@@ -8,8 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 from datetime import timedelta
-from temporalio import activity
-from perdure.patterns import Polled, Saga, method, options, poll, polled, polled_many, progress, version
+from temporalio import activity, workflow
+from perdure.patterns import Outcome, Polled, Saga, fan_out, method, options, poll, polled, polled_many, progress
+from perdure.patterns import retry_failed, version
 
 @activity.defn
 async def book(trip: str, seats: int) -> float:
@@ -47,6 +48,38 @@ class Bank:
     @activity.defn
     async def charge(self, cents: int) -> bool:
         return True
+
+@activity.defn
+async def weigh(parcel: str) -> float:
+    return 1.0
+
+@activity.defn
+def weigh_sync(parcel: str) -> float:
+    return 1.0
+
+@workflow.defn
+class Weigh:
+    @workflow.run
+    async def run(self, parcel: str) -> float:
+        return 1.0
+
+async def many() -> None:
+    a: list[Outcome[str, float]] = await fan_out(["a", "b"], weigh, max_in_flight=2, on_error=0.1)
+    b = await fan_out(["a", "b"], weigh_sync, on_error="collect", options=options.quick)
+    c: float = b[0].unwrap()
+    d = await fan_out(["a", "b"], Weigh.run)
+    e: list[float] = [each.unwrap() for each in d]
+    async with fan_out(["a"], weigh, as_completed=True) as stream:
+        async for outcome in stream:
+            f: float = outcome.unwrap()
+            g: str = outcome.item
+    h: list[Outcome[str, float]] = await retry_failed(a, weigh)
+    i: list[Outcome[str, str]] = await fan_out(["a"], weigh)  # wrong: floats
+    j: str = b[0].unwrap()  # wrong: a float
+    await fan_out([1], weigh)  # wrong: no string
+    await fan_out(["a"], weigh, on_error="ignore")  # wrong: no such policy
+    async for k in fan_out(["a"], weigh):  # wrong: not as they come
+        pass
 
 async def run() -> None:
     async with Saga(timedelta(hours=1)) as saga:
