@@ -43,8 +43,8 @@ parity: $(STAMP)  ## Compare with the reference at REFERENCE=host:port (PERDURE=
 	@test -n "$(REFERENCE)" || { echo "make parity needs REFERENCE=host:port of a running Temporal server."; exit 1; }
 	@$(BIN)/python -m parity --reference $(REFERENCE) $(if $(PERDURE),--perdure $(PERDURE)) $(addprefix --only ,$(ONLY)) $(if $(JSON),--json)
 
-sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
-	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage
+sweep: $(STAMP)  ## Run the crash, power-cut, load and fault-matrix tests at their full size (hours)
+	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage tests/patterns
 
 simulate: $(STAMP)  ## Live through simulated crashes for 20 minutes (SEEDS=A..B, MINUTES)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2

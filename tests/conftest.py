@@ -12,4 +12,4 @@ settings.register_profile(
 )
 settings.load_profile("perdure")
 
-pytest_plugins = ["perdure.testing.plugin", "pytester"]
+pytest_plugins = ["perdure.testing.plugin", "pytester", "tests.patterns.report"]
