@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test lint format types bench parity sweep simulate mutants wheel docs clean
+.PHONY: help setup demo examples test lint format types bench parity skipping sweep simulate mutants wheel docs clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -21,6 +21,9 @@ setup: $(STAMP)  ## Make .venv with everything that development needs
 
 demo: $(STAMP)  ## Run 240 orders through two server crashes and a worker crash
 	$(BIN)/python -m examples.orders.demo
+
+examples: $(STAMP)  ## Play all examples, or ONLY=name (ADDRESS=host:port of another server)
+	$(BIN)/python -m examples $(ONLY) $(if $(ADDRESS),--address $(ADDRESS))
 
 test: $(STAMP)  ## Run the tests
 	$(PYTEST) -q -n 2 --dist loadfile
@@ -43,8 +46,17 @@ parity: $(STAMP)  ## Compare with the reference at REFERENCE=host:port (PERDURE=
 	@test -n "$(REFERENCE)" || { echo "make parity needs REFERENCE=host:port of a running Temporal server."; exit 1; }
 	@$(BIN)/python -m parity --reference $(REFERENCE) $(if $(PERDURE),--perdure $(PERDURE)) $(addprefix --only ,$(ONLY)) $(if $(JSON),--json)
 
+<<<<<<< HEAD
 sweep: $(STAMP)  ## Run the crash, power-cut, load and fault-matrix tests at their full size (hours)
 	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage tests/patterns
+=======
+skipping: $(STAMP)  ## Run the Python SDK's own time-skipping tests on Perdure: SDK_PYTHON=path of its sources
+	@test -f "$(SDK_PYTHON)/tests/testing/test_workflow.py" || { echo "make skipping needs SDK_PYTHON=/path/to/sdk-python, a checkout of the SDK's sources."; exit 1; }
+	PERDURE_SDK_PYTHON=$(abspath $(SDK_PYTHON)) $(PYTEST) -q tests/acceptance/test_skipping_sdks.py -k python_sdk
+
+sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
+	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage
+>>>>>>> main
 
 simulate: $(STAMP)  ## Live through simulated crashes for 20 minutes (SEEDS=A..B, MINUTES)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2

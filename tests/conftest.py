@@ -11,5 +11,3 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("perdure")
-
-pytest_plugins = ["perdure.testing.plugin", "pytester", "tests.patterns.report"]

@@ -20,7 +20,7 @@ from perdure.cli import perdure as command
 from perdure.cli import settings
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 OTHER_COMMANDS = {"pip", "sqlite3", "cp"}
 ADDRESS = "127.0.0.1:7233"
 
@@ -92,8 +92,16 @@ def test_commands_exist_with_the_flags_shown(text):
             parse(command, args)
         elif name == "make":
             assert args and re.search(rf"^{args[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+        elif name == "python":
+            assert args[0] == "-m" and is_ours(args[1]), line
         else:
             assert name in OTHER_COMMANDS, line
+
+
+def is_ours(module):
+    """Whether `python -m module` runs something of this repository, or tests of it."""
+    path = ROOT.joinpath(*module.split("."))
+    return module == "pytest" or (path / "__main__.py").exists() or path.with_suffix(".py").exists()
 
 
 def parse(group, args):

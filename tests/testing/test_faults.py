@@ -71,6 +71,6 @@ async def test_an_activity_of_a_closed_workflow_does_not_hold_time(perdure):
         await blocked.called()
         await handle.terminate()
         other = await perdure.start("Nap", task_queue="nobody", execution_timeout=timedelta(days=1))
-        with pytest.raises(Exception, match="Workflow timed out|execution failed"):
+        with pytest.raises(Exception, match="execution failed"):
             await other.result()
         blocked.release()

@@ -11,7 +11,7 @@ through are kept serialized.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -437,23 +437,24 @@ def encode(value: msgspec.Struct) -> bytes:
     return _encode(value)
 
 
-_IN_HISTORY: dict[type[Item], tuple[str, ...]] = {
-    Activity: ("input", "header"),
-    Child: ("initiated",),
-    ExternalSignal: ("initiated",),
-    ExternalCancel: ("initiated",),
-    FollowUp: ("close_event",),
-    Start: ("event",),
+_ITEM_BYTES = 128
+"""What an item weighs without what can be large in it."""
+_OWN_BYTES: dict[type[Item], Callable[[Any], int]] = {
+    Activity: lambda item: len(item.activity_id) + len(item.heartbeat_details) + len(item.last_failure),
+    Timer: lambda item: len(item.timer_id),
+    Request: lambda item: len(item.request_id),
+    BufferedEvent: lambda item: len(item.event),
+    Update: lambda item: len(item.update_id) + len(item.request),
 }
-"""Fields that repeat what the history holds: they don't count as state of their own."""
+"""What can be large in an item and stands in no event of the history: only that is state of its own."""
 
 
 def weight_bytes(item: Item | None) -> int:
-    """What a pending item adds to the size of its run's state."""
+    """What a pending item adds to the size of its run's state, about."""
     if item is None:
         return 0
-    repeated = sum(len(getattr(item, name)) for name in _IN_HISTORY.get(type(item), ()))
-    return len(_encode(item)) - repeated
+    own_bytes = _OWN_BYTES.get(type(item))
+    return _ITEM_BYTES if own_bytes is None else _ITEM_BYTES + own_bytes(item)
 
 
 def decode_item(kind: int, blob: bytes) -> Item:

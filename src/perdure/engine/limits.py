@@ -36,8 +36,7 @@ def state_size_bytes(execution: Execution) -> int:
 
 
 def _own_bytes(core: Core) -> int:
-    large = (core.memo, core.search_attributes, core.user_metadata, core.reset_points)
-    return sum(len(data) for data in large)
+    return len(core.memo) + len(core.search_attributes) + len(core.user_metadata) + len(core.reset_points)
 
 
 def hold_buffer(t: Transition) -> None:

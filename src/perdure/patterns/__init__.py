@@ -13,8 +13,15 @@ from temporalio import workflow as _workflow
 with _workflow.unsafe.imports_passed_through():
     from perdure.patterns import options
     from perdure.patterns.compensation import Left, SagaReport
+    from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
+    from perdure.patterns.fanout.api import fan_out, retry_failed
+    from perdure.patterns.fanout.flat import FanOut, FanOutStream
+    from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
+    from perdure.patterns.plugin import PatternsPlugin
+    from perdure.patterns.poll import Polled, PollMany, poll
+    from perdure.patterns.polled import GaveUp, polled, polled_many
     from perdure.patterns.progress import Progress, progress
     from perdure.patterns.resume import SagaResume, resume, what_is_left
     from perdure.patterns.saga import Parallel, Saga, SagaDeadline, SagaStuck, method
@@ -25,10 +32,23 @@ if TYPE_CHECKING:
     from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
+    "DeadLetter",
+    "Entity",
+    "FanOut",
+    "FanOutCancelled",
+    "FanOutFailed",
+    "FanOutProgress",
+    "FanOutStream",
+    "GaveUp",
     "Left",
+    "Limits",
     "OpenRuns",
     "Options",
+    "Outcome",
     "Parallel",
+    "PatternsPlugin",
+    "PollMany",
+    "Polled",
     "Progress",
     "Saga",
     "SagaDeadline",
@@ -36,14 +56,24 @@ __all__ = [
     "SagaResume",
     "SagaStuck",
     "Store",
+    "check",
+    "fan_out",
     "idempotency_key",
     "idempotent",
     "method",
     "open_runs",
     "options",
+    "poll",
+    "polled",
+    "polled_many",
     "progress",
+    "query",
     "resume",
+    "retry_failed",
+    "signal",
     "undone_key",
+    "update",
+    "upgrade",
     "version",
     "what_is_left",
 ]

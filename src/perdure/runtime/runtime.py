@@ -147,6 +147,9 @@ class Runtime:
             for key in keys:
                 await actor(run, kind, key)
             return
+        pending = run.execution.pending[Kind(kind)]
+        if not any(key in pending for key in keys):
+            return  # most are: what they were for has happened in time
         with contextlib.suppress(NotFound):
             self.executor.apply(run, inputs.Deadline(Kind(kind), keys))
 

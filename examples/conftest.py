@@ -1,3 +1,0 @@
-"""The examples' tests find the plugin also where Perdure is not installed."""
-
-pytest_plugins = ["perdure.testing.plugin"]
