@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from temporalio.plugin import SimplePlugin
 
+from perdure.patterns.poll import PollMany
 from perdure.patterns.resume import SagaResume
 
-WORKFLOWS: Sequence[type] = (SagaResume,)
+WORKFLOWS: Sequence[type] = (SagaResume, PollMany)
 """Of the library."""
 
 
