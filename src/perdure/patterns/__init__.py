@@ -15,7 +15,11 @@ with _workflow.unsafe.imports_passed_through():
     from perdure.patterns.compensation import Left, SagaReport
     from perdure.patterns.fanout.api import fan_out, retry_failed
     from perdure.patterns.fanout.flat import FanOut, FanOutStream
+    from perdure.patterns.fanout.large import FanOutPages, fan_out_progress
+    from perdure.patterns.fanout.leaf import FanOutLeaf
     from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
+    from perdure.patterns.fanout.pages import Fold, Page, Pages, Remaining, Summary
+    from perdure.patterns.fanout.tree import FanOutTree
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
     from perdure.patterns.plugin import PatternsPlugin
@@ -32,22 +36,31 @@ __all__ = [
     "FanOut",
     "FanOutCancelled",
     "FanOutFailed",
+    "FanOutLeaf",
+    "FanOutPages",
     "FanOutProgress",
     "FanOutStream",
+    "FanOutTree",
+    "Fold",
     "Left",
     "OpenRuns",
     "Options",
     "Outcome",
+    "Page",
+    "Pages",
     "Parallel",
     "PatternsPlugin",
     "Progress",
+    "Remaining",
     "Saga",
     "SagaDeadline",
     "SagaReport",
     "SagaResume",
     "SagaStuck",
     "Store",
+    "Summary",
     "fan_out",
+    "fan_out_progress",
     "idempotency_key",
     "idempotent",
     "method",

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from temporalio.plugin import SimplePlugin
 
+from perdure.patterns.fanout.leaf import FanOutLeaf
+from perdure.patterns.fanout.tree import FanOutTree
 from perdure.patterns.resume import SagaResume
 
-WORKFLOWS: Sequence[type] = (SagaResume,)
+WORKFLOWS: Sequence[type] = (SagaResume, FanOutTree, FanOutLeaf)
 """Of the library."""
 
 
