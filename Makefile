@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo examples test lint format types bench parity sweep simulate mutants wheel docs clean
+.PHONY: help setup demo examples test lint format types bench parity skipping sweep simulate mutants wheel docs clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -45,6 +45,10 @@ bench: $(STAMP)  ## Measure speed, next to the reference server when REFERENCE_B
 parity: $(STAMP)  ## Compare with the reference at REFERENCE=host:port (PERDURE=host:port, ONLY=family, JSON=1)
 	@test -n "$(REFERENCE)" || { echo "make parity needs REFERENCE=host:port of a running Temporal server."; exit 1; }
 	@$(BIN)/python -m parity --reference $(REFERENCE) $(if $(PERDURE),--perdure $(PERDURE)) $(addprefix --only ,$(ONLY)) $(if $(JSON),--json)
+
+skipping: $(STAMP)  ## Run the Python SDK's own time-skipping tests on Perdure: SDK_PYTHON=path of its sources
+	@test -f "$(SDK_PYTHON)/tests/testing/test_workflow.py" || { echo "make skipping needs SDK_PYTHON=/path/to/sdk-python, a checkout of the SDK's sources."; exit 1; }
+	PERDURE_SDK_PYTHON=$(abspath $(SDK_PYTHON)) $(PYTEST) -q tests/acceptance/test_skipping_sdks.py -k python_sdk
 
 sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (hours)
 	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage

@@ -67,3 +67,40 @@ def test_the_next_run_goes_on_at_the_time_of_the_one_before() -> None:
     core = talk.next.execution.core
     assert core.start_ns == START_NS + YEAR_S * S
     assert core.clock is not None and core.clock.skip_count == 1
+
+
+def test_what_is_due_next_stands_in_storage_as_it_is_due() -> None:
+    """The rest of the deadlines may stand there late: each is written anew before it is next."""
+    talk = Conversation(time_skipping_config=skipping(99), workflow_run_timeout=d.duration(2 * YEAR_S))
+    stored: dict[tuple[int, str], rows.PendingRow] = {}
+
+    def look() -> int:
+        """Take over what was written. Returns how many deadlines that was."""
+        written = rows.run_change(talk.decision).pending
+        for key, row in written.items():
+            if row is None:
+                stored.pop(key, None)
+            else:
+                stored[key] = row
+        dues = [row.due_ns for row in stored.values() if row.due_ns is not None]
+        right = [
+            item.due_ns - talk.execution.core.offset_ns
+            for _, _, item in talk.execution.items()
+            if item.due_ns is not None
+        ]
+        assert min(dues) == min(right)
+        return len([row for row in written.values() if row is not None and row.due_ns is not None])
+
+    look()
+    talk.poll()
+    look()
+    talk.complete(*(d.start_timer(f"t{number}", 60 * (1 + number // 2)) for number in range(40)))
+    look()
+    for _ in range(10):
+        talk.advance(0)
+        assert look() < 6
+        talk.poll()
+        assert look() < 3
+        nearest = list(talk.execution.pending[Kind.TIMER])[:2]
+        talk.complete(*(d.cancel_timer(str(timer_id)) for timer_id in nearest))
+        assert look() < 6

@@ -9,8 +9,8 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 from datetime import timedelta
 from temporalio import activity, workflow
-from perdure.patterns import Fold, Outcome, Page, Pages, Saga, Summary, fan_out, retry_failed
-from perdure.patterns import method, options, progress, version
+from perdure.patterns import Fold, Outcome, Page, Pages, Polled, Saga, Summary, fan_out, method, options
+from perdure.patterns import poll, polled, polled_many, progress, retry_failed, version
 
 @activity.defn
 async def book(trip: str, seats: int) -> float:
@@ -21,6 +21,28 @@ def cancel(trip: str, seats: int) -> None: ...
 
 @activity.defn
 def other(trip: str) -> None: ...
+
+def is_ready(build: str) -> bool:
+    return build == "ready"
+
+@activity.defn
+@polled(is_ready)
+async def look(name: str, number: int) -> str:
+    return "ready"
+
+@activity.defn
+@polled(is_ready)
+def look_in_thread(name: str) -> str:
+    return "ready"
+
+@polled(is_ready)  # wrong: it looks at an int
+async def count(name: str) -> int:
+    return 1
+
+@activity.defn
+@polled_many(is_ready)
+async def look_at_many(names: list[int]) -> list[str]:
+    return ["ready"]
 
 class Bank:
     @activity.defn
@@ -101,6 +123,15 @@ async def run() -> None:
     async with progress(int, stall_timeout=timedelta(1)) as p:
         e: int | None = p.cursor
         p.save("x")  # wrong: no int
+    every = give_up = timedelta(1)
+    f: str = await poll(look, "x", 1, every=every, give_up=give_up, mode="activity")
+    f = await poll(look_in_thread, "x", every=every, give_up=give_up)
+    g: list[Polled[str]] = await poll(look_at_many, [1], every=every, give_up=give_up, mode="child")
+    h: int = await poll(look, "x", 1, every=every, give_up=give_up)  # wrong: a str
+    await poll(look, 1, "x", every=every, give_up=give_up)  # wrong: the order of the arguments
+    await poll(look_at_many, ["x"], every=every, give_up=give_up, mode="child")  # wrong: no int
+    await poll(look, "x", 1, every=every, give_up=give_up, mode="often")  # wrong: no such mode
+    await poll(look, "x", 1, every=every)  # wrong: for ever
     if version("fee-v2"):
         version.deprecated("fee-v2")
 """

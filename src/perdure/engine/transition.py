@@ -136,6 +136,14 @@ class Overlay:
         for key in list(self):
             yield self.get(key)
 
+    def snapshot(self) -> list[tuple[Key, Any]]:
+        """All items as they are now, with their keys."""
+        return [(key, item) for key, item in {**self._base, **self.changes}.items() if item is not None]
+
+    def replaced(self) -> Iterator[Any]:
+        """The committed items that this transition changes or removes."""
+        return (self._base[key] for key in self.changes if key in self._base)
+
     def __len__(self) -> int:
         size = len(self._base)
         for key, item in self.changes.items():

@@ -12,7 +12,18 @@ from temporalio import workflow as _workflow
 
 with _workflow.unsafe.imports_passed_through():
     from perdure.patterns import options
+    from perdure.patterns.answers import Approvals, Callbacks
+    from perdure.patterns.approval import Notice, approval
+    from perdure.patterns.callback import (
+        CallbackAddress,
+        CallbackExpired,
+        CallbackFailed,
+        CallbackStalled,
+        CallbackState,
+        callback,
+    )
     from perdure.patterns.compensation import Left, SagaReport
+    from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
     from perdure.patterns.fanout.api import fan_out, retry_failed
     from perdure.patterns.fanout.flat import FanOut, FanOutStream
     from perdure.patterns.fanout.large import FanOutPages, fan_out_progress
@@ -23,16 +34,35 @@ with _workflow.unsafe.imports_passed_through():
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
     from perdure.patterns.plugin import PatternsPlugin
+    from perdure.patterns.poll import Polled, PollMany, poll
+    from perdure.patterns.polled import GaveUp, polled, polled_many
     from perdure.patterns.progress import Progress, progress
+    from perdure.patterns.replies import Reply
     from perdure.patterns.resume import SagaResume, resume, what_is_left
     from perdure.patterns.saga import Parallel, Saga, SagaDeadline, SagaStuck, method
     from perdure.patterns.versioning import OpenRuns, open_runs, version
+    from perdure.patterns.votes import Answer, ApprovalRequest, ApprovalState, AuditEntry, Decision
+    from perdure.patterns.waits import Waits
 
 if TYPE_CHECKING:
     from perdure.patterns.idempotency import Store as Store
     from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
+    "Answer",
+    "ApprovalRequest",
+    "ApprovalState",
+    "Approvals",
+    "AuditEntry",
+    "CallbackAddress",
+    "CallbackExpired",
+    "CallbackFailed",
+    "CallbackStalled",
+    "CallbackState",
+    "Callbacks",
+    "DeadLetter",
+    "Decision",
+    "Entity",
     "FanOut",
     "FanOutCancelled",
     "FanOutFailed",
@@ -42,7 +72,10 @@ __all__ = [
     "FanOutStream",
     "FanOutTree",
     "Fold",
+    "GaveUp",
     "Left",
+    "Limits",
+    "Notice",
     "OpenRuns",
     "Options",
     "Outcome",
@@ -50,8 +83,11 @@ __all__ = [
     "Pages",
     "Parallel",
     "PatternsPlugin",
+    "PollMany",
+    "Polled",
     "Progress",
     "Remaining",
+    "Reply",
     "Saga",
     "SagaDeadline",
     "SagaReport",
@@ -59,6 +95,10 @@ __all__ = [
     "SagaStuck",
     "Store",
     "Summary",
+    "Waits",
+    "approval",
+    "callback",
+    "check",
     "fan_out",
     "fan_out_progress",
     "idempotency_key",
@@ -66,10 +106,17 @@ __all__ = [
     "method",
     "open_runs",
     "options",
+    "poll",
+    "polled",
+    "polled_many",
     "progress",
+    "query",
     "resume",
     "retry_failed",
+    "signal",
     "undone_key",
+    "update",
+    "upgrade",
     "version",
     "what_is_left",
 ]

@@ -8,9 +8,10 @@ from temporalio.plugin import SimplePlugin
 
 from perdure.patterns.fanout.leaf import FanOutLeaf
 from perdure.patterns.fanout.tree import FanOutTree
+from perdure.patterns.poll import PollMany
 from perdure.patterns.resume import SagaResume
 
-WORKFLOWS: Sequence[type] = (SagaResume, FanOutTree, FanOutLeaf)
+WORKFLOWS: Sequence[type] = (SagaResume, FanOutTree, FanOutLeaf, PollMany)
 """Of the library."""
 
 

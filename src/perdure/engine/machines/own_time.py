@@ -14,25 +14,45 @@ from perdure.engine.own_time import FAST_FORWARD, config_of, is_enabled
 from perdure.engine.times import set_duration, set_time
 from perdure.engine.transition import Transition
 
+_KINDS = (Kind.TIMER, Kind.ACTIVITY, Kind.LIFETIME)
+"""What may be pending, with deadlines, while time skips."""
+
 
 def settle(t: Transition) -> None:
     """At the end of a transition: skip to the next deadline, if the run may and there is one.
 
-    A deadline that has come and has not acted yet counts as in flight."""
-    if t.core.clock is None or not _is_idle(t):
+    A deadline that has come and has not acted yet counts as in flight.
+
+    Storage goes by the namespace's time, so each skip makes its deadlines late by what was skipped. Those that come
+    next are written anew, and only those: the others have their turn when they are next."""
+    if t.core.clock is None:
         return
-    deadlines = _deadlines(t)
-    target_ns = min(deadlines, default=0)
-    if target_ns <= t.now_ns:
-        return
-    forward = t.items(Kind.LIFETIME).get(FAST_FORWARD)
-    _record(t, target_ns, ends=forward is not None and forward.due_ns == target_ns)
-    t.now_ns = target_ns
-    for kind in (Kind.TIMER, Kind.ACTIVITY, Kind.LIFETIME):
+    target_ns = min(_targets(t), default=0) if _is_idle(t) else 0
+    if target_ns > t.now_ns:
+        forward = t.items(Kind.LIFETIME).get(FAST_FORWARD)
+        _record(t, target_ns, ends=forward is not None and forward.due_ns == target_ns)
+        t.now_ns = target_ns
+        _write_anew(t, max(target_ns, _next_ns(t)))
+    elif t.core.offset_ns and _has_changed_deadlines(t):
+        _write_anew(t, _next_ns(t))
+
+
+def _next_ns(t: Transition) -> int:
+    """The next deadline; 0 if there is none."""
+    dues = (item.due_ns for kind in _KINDS for _, item in t.items(kind).snapshot() if item.due_ns is not None)
+    return min(dues, default=0)
+
+
+def _has_changed_deadlines(t: Transition) -> bool:
+    return any(item.due_ns is not None for kind in _KINDS for item in t.items(kind).replaced())
+
+
+def _write_anew(t: Transition, until_ns: int) -> None:
+    for kind in _KINDS:
         items = t.items(kind)
-        for key in list(items):
-            if items.get(key).due_ns is not None:
-                items.edit(key)  # storage has to know when it is due now
+        for key, item in items.snapshot():
+            if item.due_ns is not None and item.due_ns <= until_ns:
+                items.edit(key)
 
 
 def _is_idle(t: Transition) -> bool:
@@ -41,7 +61,7 @@ def _is_idle(t: Transition) -> bool:
         return False
     if any(len(t.items(kind)) for kind in (Kind.CHILD, Kind.EXTERNAL_SIGNAL, Kind.EXTERNAL_CANCEL)):
         return False
-    return all(_waits_for_attempt(t, activity) for activity in t.items(Kind.ACTIVITY).values())
+    return all(_waits_for_attempt(t, activity) for _, activity in t.items(Kind.ACTIVITY).snapshot())
 
 
 def _waits_for_attempt(t: Transition, activity: Activity) -> bool:
@@ -50,14 +70,14 @@ def _waits_for_attempt(t: Transition, activity: Activity) -> bool:
     return retried and not held and activity.scheduled_ns > t.now_ns
 
 
-def _deadlines(t: Transition) -> list[int]:
+def _targets(t: Transition) -> list[int]:
     """What time may skip to. Before the first workflow task that is nothing but the end of the wait for it."""
-    timers = [timer.due_ns for timer in t.items(Kind.TIMER).values()]
-    attempts = [activity.scheduled_ns for activity in t.items(Kind.ACTIVITY).values()]
+    timers = [timer.due_ns for _, timer in t.items(Kind.TIMER).snapshot()]
+    attempts = [activity.scheduled_ns for _, activity in t.items(Kind.ACTIVITY).snapshot()]
     has_begun = t.core.previous_started_event_id > 0
     lifetimes = [
         item.due_ns
-        for what, item in ((key, t.items(Kind.LIFETIME).get(key)) for key in t.items(Kind.LIFETIME))
+        for what, item in t.items(Kind.LIFETIME).snapshot()
         if item.due_ns is not None and (has_begun or what in ("first-task", FAST_FORWARD))
     ]
     return timers + attempts + lifetimes
