@@ -11,8 +11,8 @@ from datetime import timedelta
 from temporalio import activity, workflow
 from perdure.patterns import ApprovalRequest, Approvals, CallbackAddress, Callbacks, Decision, Notice, Reply, Waits
 from perdure.patterns import approval, callback
-from perdure.patterns import Outcome, Polled, Saga, fan_out, method, options, poll, polled, polled_many, progress
-from perdure.patterns import retry_failed, version
+from perdure.patterns import Fold, Outcome, Page, Pages, Polled, Saga, Summary, fan_out, method, options
+from perdure.patterns import poll, polled, polled_many, progress, retry_failed, version
 
 @activity.defn
 async def book(trip: str, seats: int) -> float:
@@ -65,6 +65,25 @@ class Weigh:
     async def run(self, parcel: str) -> float:
         return 1.0
 
+@activity.defn
+async def read(at: int) -> Page[str, int]:
+    return Page(["a"], at + 1)
+
+@activity.defn
+async def total(done: list[tuple[int, str, float]], failed: list[tuple[int, str, str]]) -> float:
+    return 1.0
+
+@activity.defn
+async def other_total(done: list[tuple[int, bytes, float]], failed: list[tuple[int, bytes, str]]) -> float:
+    return 1.0
+
+@activity.defn
+async def add(totals: list[float]) -> float:
+    return sum(totals)
+
+@activity.defn
+def report(done: list[tuple[int, str, float]], failed: list[tuple[int, str, str]]) -> None: ...
+
 async def many() -> None:
     a: list[Outcome[str, float]] = await fan_out(["a", "b"], weigh, max_in_flight=2, on_error=0.1)
     b = await fan_out(["a", "b"], weigh_sync, on_error="collect", options=options.quick)
@@ -82,6 +101,15 @@ async def many() -> None:
     await fan_out(["a"], weigh, on_error="ignore")  # wrong: no such policy
     async for k in fan_out(["a"], weigh):  # wrong: not as they come
         pass
+    pages = Pages(read, 0)
+    l: Summary[None] = await fan_out(pages, weigh, max_in_flight=200, on_error="collect")
+    m = await fan_out(pages, weigh, fold=Fold(total, add), children=4)
+    n: float | None = m.folded
+    o: Summary[float] = await fan_out(pages, Weigh.run, fold=Fold(total, add))
+    q: Summary[None] = await fan_out(Pages(read, 0, only=m.remaining), weigh_sync, fold=Fold(report))
+    Pages(read, "a")  # wrong: a number is the cursor
+    await fan_out(pages, weigh, fold=Fold(other_total, add))  # wrong: other items
+    await fan_out(pages, weigh, as_completed=True)  # wrong: there is no such list
 
 @activity.defn
 async def tell(notice: Notice) -> None: ...
