@@ -1,5 +1,7 @@
 """What a strict type checker says to those who use the patterns."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -170,7 +172,10 @@ async def run() -> None:
 """
 
 
-def test_types_are_inferred_and_mistakes_found(tmp_path):
+WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
+
+
+def test_mypy_infers_types_and_finds_mistakes(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     args = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
@@ -178,5 +183,21 @@ def test_types_are_inferred_and_mistakes_found(tmp_path):
         [*args, program.name], cwd=tmp_path, env={"MYPYPATH": str(ROOT / "src")}, capture_output=True, text=True
     )
     found = {int(number) for number in re.findall(r"^program\.py:(\d+): error", told.stdout, re.MULTILINE)}
-    wrong = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
-    assert found == wrong, told.stdout + told.stderr
+    assert found == WRONG, told.stdout + told.stderr
+
+
+def test_pyright_infers_types_and_finds_mistakes(tmp_path):
+    """Strict, apart from variables that are there for their annotation alone."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    strict = {"typeCheckingMode": "strict", "reportUnusedVariable": False, "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({**strict, "extraPaths": [str(ROOT / "src")]}))
+    env = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    told = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    problems = json.loads(told.stdout)["generalDiagnostics"]
+    found = {problem["range"]["start"]["line"] + 1 for problem in problems if problem["severity"] == "error"}
+    assert found == WRONG, "\n".join(f"{each['range']['start']['line'] + 1}: {each['message']}" for each in problems)
