@@ -54,7 +54,7 @@ sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (
 	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage
 
 simulate: $(STAMP)  ## Live through simulated crashes for 20 minutes (SEEDS=A..B, MINUTES)
-	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2 --covered
 
 mutants: $(STAMP)  ## Show that the simulation finds each planted bug
 	$(BIN)/python -m tests.simulation.mutants
