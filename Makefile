@@ -62,7 +62,7 @@ simulate: $(STAMP)  ## Live through simulated crashes for 20 minutes (SEEDS=A..B
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2 --covered
 
 mutants: $(STAMP)  ## Show that the simulation finds each planted bug
-	$(BIN)/python -m tests.simulation.mutants
+	$(BIN)/python -m tests.simulation.mutants --write
 
 wheel: $(STAMP)  ## Build the wheel and try it in an empty environment
 	rm -rf dist build/wheel-venv
