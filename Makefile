@@ -59,10 +59,10 @@ sweep: $(STAMP)  ## Run the crash, power-cut and load tests at their full size (
 >>>>>>> main
 
 simulate: $(STAMP)  ## Live through simulated crashes for 20 minutes (SEEDS=A..B, MINUTES)
-	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2 --covered
 
 mutants: $(STAMP)  ## Show that the simulation finds each planted bug
-	$(BIN)/python -m tests.simulation.mutants
+	$(BIN)/python -m tests.simulation.mutants --write
 
 wheel: $(STAMP)  ## Build the wheel and try it in an empty environment
 	rm -rf dist build/wheel-venv
