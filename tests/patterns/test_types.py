@@ -8,8 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 from datetime import timedelta
-from temporalio import activity
-from perdure.patterns import Saga, method, options, progress, version
+from temporalio import activity, workflow
+from perdure.patterns import ApprovalRequest, Approvals, CallbackAddress, Callbacks, Decision, Notice, Reply, Waits
+from perdure.patterns import approval, callback
+from perdure.patterns import Outcome, Polled, Saga, fan_out, method, options, poll, polled, polled_many, progress
+from perdure.patterns import retry_failed, version
 
 @activity.defn
 async def book(trip: str, seats: int) -> float:
@@ -21,10 +24,95 @@ def cancel(trip: str, seats: int) -> None: ...
 @activity.defn
 def other(trip: str) -> None: ...
 
+def is_ready(build: str) -> bool:
+    return build == "ready"
+
+@activity.defn
+@polled(is_ready)
+async def look(name: str, number: int) -> str:
+    return "ready"
+
+@activity.defn
+@polled(is_ready)
+def look_in_thread(name: str) -> str:
+    return "ready"
+
+@polled(is_ready)  # wrong: it looks at an int
+async def count(name: str) -> int:
+    return 1
+
+@activity.defn
+@polled_many(is_ready)
+async def look_at_many(names: list[int]) -> list[str]:
+    return ["ready"]
+
 class Bank:
     @activity.defn
     async def charge(self, cents: int) -> bool:
         return True
+
+@activity.defn
+async def weigh(parcel: str) -> float:
+    return 1.0
+
+@activity.defn
+def weigh_sync(parcel: str) -> float:
+    return 1.0
+
+@workflow.defn
+class Weigh:
+    @workflow.run
+    async def run(self, parcel: str) -> float:
+        return 1.0
+
+async def many() -> None:
+    a: list[Outcome[str, float]] = await fan_out(["a", "b"], weigh, max_in_flight=2, on_error=0.1)
+    b = await fan_out(["a", "b"], weigh_sync, on_error="collect", options=options.quick)
+    c: float = b[0].unwrap()
+    d = await fan_out(["a", "b"], Weigh.run)
+    e: list[float] = [each.unwrap() for each in d]
+    async with fan_out(["a"], weigh, as_completed=True) as stream:
+        async for outcome in stream:
+            f: float = outcome.unwrap()
+            g: str = outcome.item
+    h: list[Outcome[str, float]] = await retry_failed(a, weigh)
+    i: list[Outcome[str, str]] = await fan_out(["a"], weigh)  # wrong: floats
+    j: str = b[0].unwrap()  # wrong: a float
+    await fan_out([1], weigh)  # wrong: no string
+    await fan_out(["a"], weigh, on_error="ignore")  # wrong: no such policy
+    async for k in fan_out(["a"], weigh):  # wrong: not as they come
+        pass
+
+@activity.defn
+async def tell(notice: Notice) -> None: ...
+
+@activity.defn
+def tell_sync(notice: Notice) -> None: ...
+
+@activity.defn
+async def submit(address: CallbackAddress, video: str) -> str:
+    return "job"
+
+class Mailer:
+    @activity.defn
+    async def tell(self, notice: Notice) -> None: ...
+
+async def waits(replies: Approvals, systems: Callbacks) -> None:
+    request, day = ApprovalRequest("x", "ann"), timedelta(1)
+    a: Decision = await approval(request, ["bob"], deadline=day, notify=tell, remind=day, escalate=[(day, "eve")])
+    b: bool = (await approval(request, ["bob"], deadline=day, notify=method(Mailer.tell))).approved
+    c: str = await callback(str, "x", notify=submit, expires=day)
+    d: Reply = await replies.approve("bob")
+    await systems.complete(5)
+    Waits.carry().restore()
+    await approval(request, ["bob"], deadline=day, notify=tell_sync, escalate=[(day, ["eve", "fred"])])
+    await approval(request, ["bob"])  # wrong: for ever
+    await approval("x", ["bob"], deadline=day)  # wrong: who asks?
+    await approval(request, ["bob"], deadline=day, notify=submit)  # wrong: takes no notice
+    e: int = await callback(str, "x", notify=submit, expires=day)  # wrong: a str
+    await callback(str, 1, notify=submit, expires=day)  # wrong: no video
+    await callback(str, notify=submit, expires=day)  # wrong: what to encode?
+    await callback(str, "x", notify=submit)  # wrong: for ever
 
 async def run() -> None:
     async with Saga(timedelta(hours=1)) as saga:
@@ -40,6 +128,15 @@ async def run() -> None:
     async with progress(int, stall_timeout=timedelta(1)) as p:
         e: int | None = p.cursor
         p.save("x")  # wrong: no int
+    every = give_up = timedelta(1)
+    f: str = await poll(look, "x", 1, every=every, give_up=give_up, mode="activity")
+    f = await poll(look_in_thread, "x", every=every, give_up=give_up)
+    g: list[Polled[str]] = await poll(look_at_many, [1], every=every, give_up=give_up, mode="child")
+    h: int = await poll(look, "x", 1, every=every, give_up=give_up)  # wrong: a str
+    await poll(look, 1, "x", every=every, give_up=give_up)  # wrong: the order of the arguments
+    await poll(look_at_many, ["x"], every=every, give_up=give_up, mode="child")  # wrong: no int
+    await poll(look, "x", 1, every=every, give_up=give_up, mode="often")  # wrong: no such mode
+    await poll(look, "x", 1, every=every)  # wrong: for ever
     if version("fee-v2"):
         version.deprecated("fee-v2")
 """

@@ -12,38 +12,98 @@ from temporalio import workflow as _workflow
 
 with _workflow.unsafe.imports_passed_through():
     from perdure.patterns import options
+    from perdure.patterns.answers import Approvals, Callbacks
+    from perdure.patterns.approval import Notice, approval
+    from perdure.patterns.callback import (
+        CallbackAddress,
+        CallbackExpired,
+        CallbackFailed,
+        CallbackStalled,
+        CallbackState,
+        callback,
+    )
     from perdure.patterns.compensation import Left, SagaReport
+    from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
+    from perdure.patterns.fanout.api import fan_out, retry_failed
+    from perdure.patterns.fanout.flat import FanOut, FanOutStream
+    from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
+    from perdure.patterns.plugin import PatternsPlugin
+    from perdure.patterns.poll import Polled, PollMany, poll
+    from perdure.patterns.polled import GaveUp, polled, polled_many
     from perdure.patterns.progress import Progress, progress
+    from perdure.patterns.replies import Reply
     from perdure.patterns.resume import SagaResume, resume, what_is_left
     from perdure.patterns.saga import Parallel, Saga, SagaDeadline, SagaStuck, method
     from perdure.patterns.versioning import OpenRuns, open_runs, version
+    from perdure.patterns.votes import Answer, ApprovalRequest, ApprovalState, AuditEntry, Decision
+    from perdure.patterns.waits import Waits
 
 if TYPE_CHECKING:
     from perdure.patterns.idempotency import Store as Store
     from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
+    "Answer",
+    "ApprovalRequest",
+    "ApprovalState",
+    "Approvals",
+    "AuditEntry",
+    "CallbackAddress",
+    "CallbackExpired",
+    "CallbackFailed",
+    "CallbackStalled",
+    "CallbackState",
+    "Callbacks",
+    "DeadLetter",
+    "Decision",
+    "Entity",
+    "FanOut",
+    "FanOutCancelled",
+    "FanOutFailed",
+    "FanOutProgress",
+    "FanOutStream",
+    "GaveUp",
     "Left",
+    "Limits",
+    "Notice",
     "OpenRuns",
     "Options",
+    "Outcome",
     "Parallel",
+    "PatternsPlugin",
+    "PollMany",
+    "Polled",
     "Progress",
+    "Reply",
     "Saga",
     "SagaDeadline",
     "SagaReport",
     "SagaResume",
     "SagaStuck",
     "Store",
+    "Waits",
+    "approval",
+    "callback",
+    "check",
+    "fan_out",
     "idempotency_key",
     "idempotent",
     "method",
     "open_runs",
     "options",
+    "poll",
+    "polled",
+    "polled_many",
     "progress",
+    "query",
     "resume",
+    "retry_failed",
+    "signal",
     "undone_key",
+    "update",
+    "upgrade",
     "version",
     "what_is_left",
 ]

@@ -17,16 +17,18 @@ LONGEST = 800
 """Bytes of a workflow id that are kept in keys; servers take activity ids of 1,000 bytes."""
 
 
-def step_key(number: int) -> str:
-    """The key of step `number` of the current run, which counts from 1."""
+def run_key() -> str:
+    """What the keys of the current run begin with."""
     info = workflow.info()
     workflow_id = info.workflow_id
     if len(workflow_id.encode()) > LONGEST:
         workflow_id = hashlib.sha256(workflow_id.encode()).hexdigest()
-    parts = [workflow_id, info.first_execution_run_id, f"step#{number}"]
-    if info.continued_run_id:
-        parts.insert(2, info.continued_run_id)
-    return "/".join(parts)
+    return "/".join(filter(None, [workflow_id, info.first_execution_run_id, info.continued_run_id]))
+
+
+def step_key(number: int) -> str:
+    """The key of step `number` of the current run, which counts from 1."""
+    return f"{run_key()}/step#{number}"
 
 
 def idempotency_key() -> str:

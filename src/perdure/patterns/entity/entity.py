@@ -1,0 +1,269 @@
+"""Entities: one workflow for each thing that lives long, such as a cart, an account, a device.
+
+class Cart(Entity[CartState]):
+    @update
+    async def add(self, item: Item) -> int:
+        self.state.items.append(item)
+        return len(self.state.items)
+
+cart = Cart.of(client, "cart-ann", task_queue="carts")
+n = await cart.add(Item("lamp", 1900))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client
+from temporalio.common import RawValue, RetryPolicy
+
+from perdure.patterns.entity.client import DeadLetter, Reference
+from perdure.patterns.entity.mailbox import Mailbox
+from perdure.patterns.entity.plan import Limits, Plan, not_json, state_type_of
+
+S = TypeVar("S")
+
+NEW = RawValue(Payload())
+"""The input of an entity that nothing was carried to."""
+STORE = workflow.ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=30), retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1))
+)
+"""How `load` and `save` are called: until they succeed, since nothing can be done without them."""
+
+
+class Entity(Generic[S]):
+    """The base of a class of entities; S is its state, a dataclass or pydantic model whose fields have defaults.
+
+    The class is a workflow: give it to a worker. Messages are handled one at a time, in the order in which the server
+    has got them, each on a copy of the state: what fails leaves no trace. Handlers may call activities; what waits,
+    makes all that follow wait. The run continues as new by itself.
+
+    Arguments of the class: `name` of the workflow type, `version` of the state (with `@upgrade`), `limits`, and
+    `idle`, after which an entity ends, with `load` and `save`, activities that get its workflow id (and a snapshot, a
+    text to keep as it is) and give that text back or None. `carries_all=True` says that the client's own data
+    converter carries types that the SDK's can't. `sandboxed` is that of `workflow.defn`.
+
+        class Cart(Entity[CartState], version=2, idle=timedelta(days=30), load=load_cart, save=save_cart): ...
+    """
+
+    _is_entity = True
+    _plan: Plan
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        limits: Limits | None = None,
+        idle: timedelta | None = None,
+        load: Callable[[str], Any] | None = None,
+        save: Callable[[str, str], Any] | None = None,
+        carries_all: bool = False,
+        sandboxed: bool = True,
+        **more: Any,
+    ) -> None:
+        super().__init_subclass__(**more)
+        state_type = state_type_of(cls)
+        if state_type is None:
+            return
+        if not carries_all and (wrong := list(not_json(state_type))):
+            raise TypeError(
+                f"{cls.__name__}: the SDK's converter can't carry {', '.join(wrong)}. Use whole numbers or text, or a "
+                "data converter that can (temporalio.contrib.pydantic), and say carries_all=True"
+            )
+        cls._plan = Plan(
+            name=name or cls.__name__,
+            state_type=state_type,
+            version=version,
+            limits=limits or Limits(),
+            idle=idle,
+            load=load,
+            save=save,
+        )
+        cls._plan.read(cls)
+        _make_workflow(cls, sandboxed)
+
+    @workflow.init
+    def __init__(self, carried: RawValue = NEW) -> None:
+        start = carried.payload if carried.payload.data else None
+        mailbox = Mailbox(self._plan, start, lambda state, key: _view(type(self), state, key))
+        self.__dict__["_mailbox"] = mailbox
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "state" or "_message_id" not in self.__dict__:
+            raise AttributeError(f"self.{name}: only what is in self.state is kept; set it there, in a handler")
+        self.__dict__["state"] = value
+
+    @property
+    def state(self) -> S:
+        """Of the entity, in handlers, checks and queries. Only handlers change it: what they leave is kept if they
+        succeed."""
+        try:
+            return self.__dict__["state"]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError("the state is seen by the entity's handlers alone: ask it by a query") from None
+
+    @state.setter
+    def state(self, value: S) -> None:
+        self.__dict__["state"] = value
+
+    @property
+    def message_id(self) -> str:
+        """In a handler: that of the message. The same when it is sent again: a key for what its activities do."""
+        return self.__dict__["_message_id"]  # type: ignore[no-any-return]
+
+    @classmethod
+    def of(
+        cls,
+        client: Client,
+        id: str,
+        *,
+        task_queue: str,
+        initial: S | None = None,
+        patience: timedelta = timedelta(minutes=5),
+    ) -> Self:
+        """One entity, by its workflow id: its methods send messages. The first message starts it, with `initial`.
+
+        When it is at a limit of the server's, or on its way to the next run, it is tried again for as long as
+        `patience`.
+
+        cart = Cart.of(client, "cart-ann", task_queue="carts")
+        """
+        reference = Reference(client, cls._plan, id, task_queue, initial, patience)
+        entity = object.__new__(cls)
+        entity.__dict__["_reference"] = reference
+        return entity
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """Signals that could not be handled, oldest first."""
+        return await self._sender().dead_letters()
+
+    async def retry(self, letter: DeadLetter) -> None:
+        """Handle a dead letter again, after its cause was fixed. Raises what was raised if it fails again."""
+        await self._sender().handle_letter("perdure_retry", letter)
+
+    async def drop(self, letter: DeadLetter) -> None:
+        """Give a dead letter up."""
+        await self._sender().handle_letter("perdure_drop", letter)
+
+    async def status(self) -> dict[str, Any]:
+        """What it is about: messages handled, waiting, remembered; bytes; whether it is on its way to the next run."""
+        return await self._sender().status()
+
+    def _sender(self) -> Reference:
+        return self.__dict__["_reference"]  # type: ignore[no-any-return]
+
+    @workflow.signal(dynamic=True)
+    def _on_signal(self, name: str, args: Sequence[RawValue]) -> None:
+        self._box.signal(name, args)
+
+    @workflow.update(dynamic=True)
+    async def _on_update(self, name: str, args: Sequence[RawValue]) -> RawValue:
+        return await self._box.update(name, args)
+
+    @_on_update.validator
+    def _validate(self, name: str, args: Sequence[RawValue]) -> None:
+        self._box.validate(name, args)
+
+    @workflow.query(dynamic=True)
+    def _on_query(self, name: str, args: Sequence[RawValue]) -> Any:
+        return self._box.query(name, args)
+
+    @property
+    def _box(self) -> Mailbox:
+        return self.__dict__["_mailbox"]  # type: ignore[no-any-return]
+
+
+def _view(cls: type[Entity[Any]], state: Any, message_id: str) -> Any:
+    """What handlers see as `self`."""
+    view = object.__new__(cls)
+    view.__dict__.update(state=state, _message_id=message_id)
+    return view
+
+
+def _make_workflow(cls: type[Entity[Any]], sandboxed: bool) -> None:
+    """A `run` of the class's own: the SDK refuses one that is inherited."""
+
+    async def run(self: Any, carried: RawValue = NEW) -> None:
+        await _run(self._box)
+
+    del run.__annotations__["self"]
+    run.__module__, run.__qualname__ = cls.__module__, f"{cls.__name__}.run"
+    cls.run = workflow.run(run)  # type: ignore[attr-defined]
+    workflow.defn(name=cls._plan.name, sandboxed=sandboxed)(cls)
+
+
+async def _run(box: Mailbox) -> None:
+    """Until it continues as new, ends idle, or is cancelled."""
+    await _load(box)
+    worker = asyncio.create_task(box.work())
+    ends = False
+    while True:
+        try:
+            ends = await _wait(box, worker)
+        except asyncio.CancelledError:
+            if workflow.cancellation_reason() is None:
+                raise
+            await _close(box, worker)
+            raise
+        # Nothing is awaited between this check and the end.
+        if box.quiet() and box.draining():
+            workflow.continue_as_new(RawValue(box.payload()))
+        if ends and box.quiet() and not box.queue:
+            return
+
+
+async def _load(box: Mailbox) -> None:
+    plan = box.plan
+    if not box.loaded and plan.load is not None:
+        snapshot = await workflow.execute_activity(plan.load, workflow.info().workflow_id, **STORE)
+        if snapshot is not None:
+            box.restore(Payload(metadata={"encoding": b"json/plain"}, data=snapshot.encode()))
+    if not box.loaded:
+        box.begin()
+
+
+async def _wait(box: Mailbox, worker: asyncio.Task[NoReturn]) -> bool:
+    """Until the run may continue as new; or, with True, until it was idle for long enough and its state is saved."""
+
+    def due() -> bool:
+        return worker.done() or (box.draining() and box.quiet())
+
+    idle = box.plan.idle
+    if idle is None:
+        await workflow.wait_condition(due)
+    else:
+        left = idle - (workflow.now() - box.last)
+        try:
+            await workflow.wait_condition(due, timeout=left, timeout_summary="idle")
+        except TimeoutError:
+            if workflow.now() - box.last >= idle and box.quiet() and not box.queue:
+                return await _save(box)
+    if worker.done():
+        worker.result()
+    return False
+
+
+async def _save(box: Mailbox) -> bool:
+    """Whether nothing came meanwhile."""
+    assert box.plan.save is not None
+    received = box.received
+    args = [workflow.info().workflow_id, box.payload().data.decode()]
+    await workflow.execute_activity(box.plan.save, args=args, **STORE)
+    return received == box.received
+
+
+async def _close(box: Mailbox, worker: asyncio.Task[NoReturn]) -> None:
+    """It was cancelled: handle what it has accepted, and nothing new."""
+    box.closing = True
+    saved = False
+    while not (saved and box.quiet() and not box.queue):
+        await workflow.wait_condition(lambda: worker.done() or (box.quiet() and not box.queue))
+        if worker.done():
+            worker.result()
+        saved = box.plan.save is None or await _save(box)

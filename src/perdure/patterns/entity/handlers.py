@@ -1,0 +1,230 @@
+"""What a class says of its messages: `@update`, `@signal`, `@query`, `@check` and `@upgrade`."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, TypeVarTuple, overload
+
+if TYPE_CHECKING:
+    from perdure.patterns.entity.entity import Entity
+
+R = TypeVar("R")
+Args = TypeVarTuple("Args")
+
+Kind = Literal["update", "signal", "query"]
+RESERVED = "perdure_"
+"""Names of messages that start so are the library's."""
+Steps = dict[str, Any]
+"""A state as it is kept, before it is decoded: what JSON makes of it."""
+
+
+@dataclass(eq=False)
+class Definition:
+    """One handler: what it takes and gives."""
+
+    kind: Kind
+    fn: Callable[..., Any]
+    name: str = ""
+    types: list[Any] = field(default_factory=list)
+    required: int = 0
+    result: Any = None
+
+    def read(self, owner: type) -> None:
+        """Take the types from the annotations. Raises `TypeError` where they don't say enough."""
+        where = f"{owner.__name__}.{self.name}"
+        if self.name.startswith(RESERVED):
+            raise TypeError(f"{where}: names that start with {RESERVED} are the library's")
+        try:
+            hints = typing.get_type_hints(self.fn)
+        except NameError as error:
+            raise TypeError(f"{where}: {error}; its types have to be known when the class is defined") from error
+        _, *parameters = inspect.signature(self.fn).parameters.values()
+        for parameter in parameters:
+            if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                raise TypeError(f"{where}: {parameter.name} can't be sent; handlers take positional parameters alone")
+            if parameter.name not in hints:
+                raise TypeError(f"{where}: {parameter.name} has no type, so it can't be decoded")
+        self.types = [hints[parameter.name] for parameter in parameters]
+        self.required = sum(parameter.default is parameter.empty for parameter in parameters)
+        self.result = hints.get("return")
+        if self.kind == "query" and inspect.iscoroutinefunction(self.fn):
+            raise TypeError(f"{where}: a query can't be async; it may only look at the state")
+
+
+class _Handler:
+    def __init__(self, kind: Kind, fn: Callable[..., Any]) -> None:
+        self.definition = Definition(kind, fn)
+        self.__doc__ = fn.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.definition.name = self.definition.name or name
+
+
+class Update(_Handler, Generic[*Args, R]):
+    """What `@update` makes of a method."""
+
+    @overload
+    def __get__(self, entity: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, entity: Entity[Any], owner: type) -> BoundUpdate[*Args, R]: ...
+    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundUpdate[*Args, R]:
+        return self if entity is None else BoundUpdate(self.definition, entity)
+
+
+class Signal(_Handler, Generic[*Args]):
+    """What `@signal` makes of a method."""
+
+    @overload
+    def __get__(self, entity: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, entity: Entity[Any], owner: type) -> BoundSignal[*Args]: ...
+    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundSignal[*Args]:
+        return self if entity is None else BoundSignal(self.definition, entity)
+
+
+class Query(_Handler, Generic[*Args, R]):
+    """What `@query` makes of a method."""
+
+    @overload
+    def __get__(self, entity: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, entity: Entity[Any], owner: type) -> BoundQuery[*Args, R]: ...
+    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundQuery[*Args, R]:
+        return self if entity is None else BoundQuery(self.definition, entity)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    definition: Definition
+    entity: Entity[Any]
+
+    async def _send(self, args: tuple[Any, ...], message_id: str | None) -> Any:
+        reference = self.entity.__dict__.get("_reference")
+        if reference is not None:
+            return await reference.send(self.definition, args, message_id)
+        if message_id is not None:
+            raise TypeError("inside the entity a handler is called as it is, without a message id")
+        result = self.definition.fn(self.entity, *args)
+        return await result if inspect.isawaitable(result) else result
+
+
+class BoundUpdate(_Bound, Generic[*Args, R]):
+    """An update of one entity: `n = await cart.add(item)`. In another handler of the entity: that method."""
+
+    async def __call__(self, *args: *Args, message_id: str | None = None) -> R:
+        """Send it and wait for the reply.
+
+        The same `message_id` again, with the same arguments, gets the first reply and does nothing else; with other
+        arguments it is an error. One is made up if none is given. Raises `WorkflowUpdateFailedError` with what was
+        raised by a check or the handler.
+        """
+        return await self._send(args, message_id)  # type: ignore[no-any-return]
+
+
+class BoundSignal(_Bound, Generic[*Args]):
+    """A signal of one entity: `await cart.note("gift")` returns when the server has it."""
+
+    async def __call__(self, *args: *Args, message_id: str | None = None) -> None:
+        """Send it. The same `message_id` again does nothing. What can't be handled is a dead letter then."""
+        await self._send(args, message_id)
+
+
+class BoundQuery(_Bound, Generic[*Args, R]):
+    """A query of one entity: `n = await cart.total()`."""
+
+    async def __call__(self, *args: *Args) -> R:
+        """Ask it. Asks no entity into being: raises `RPCError` when there is none."""
+        return await self._send(args, None)  # type: ignore[no-any-return]
+
+
+@overload
+def update(fn: Callable[[Any, *Args], Awaitable[R]]) -> Update[*Args, R]: ...
+@overload
+def update(fn: Callable[[Any, *Args], R]) -> Update[*Args, R]: ...
+def update(fn: Callable[..., Any]) -> Update[*tuple[Any, ...], Any]:
+    """A message with a reply, by a method that may change the state and call activities.
+
+    @update
+    async def add(self, item: Item) -> int:
+        self.state.items.append(item)
+        return len(self.state.items)
+    """
+    return Update("update", fn)
+
+
+@overload
+def signal(fn: Callable[[Any, *Args], Awaitable[None]]) -> Signal[*Args]: ...
+@overload
+def signal(fn: Callable[[Any, *Args], None]) -> Signal[*Args]: ...
+def signal(fn: Callable[..., Any]) -> Signal[*tuple[Any, ...]]:
+    """A message without a reply. What fails in it goes to the dead letters.
+
+    @signal
+    async def note(self, text: str) -> None:
+        self.state.notes.append(text)
+    """
+    return Signal("signal", fn)
+
+
+def query(fn: Callable[[Any, *Args], R]) -> Query[*Args, R]:
+    """A question about the state, which it can't change.
+
+    @query
+    def total(self) -> int:
+        return sum(item.cents for item in self.state.items)
+    """
+    return Query("query", fn)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `@check` makes of a method."""
+
+    handler: Definition
+    fn: Callable[..., None]
+
+
+def check(
+    handler: Update[*Args, Any] | Signal[*Args],
+) -> Callable[[Callable[[Any, *Args], None]], Check]:
+    """Look at a message before it is accepted: what the check raises refuses it, without a trace in the history.
+
+    @check(add)
+    def _positive(self, item: Item) -> None:
+        if item.cents <= 0:
+            raise ValueError("a price is above zero")
+
+    It is asked again when the message's turn comes, since messages before it may have changed the state. A signal
+    can't be refused: it becomes a dead letter.
+    """
+
+    def decorate(fn: Callable[[Any, *Args], None]) -> Check:
+        return Check(handler.definition, fn)
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What `@upgrade` makes of a function."""
+
+    version: int
+    fn: Callable[[Steps], Steps]
+
+
+def upgrade(version: int) -> Callable[[Callable[[Steps], Steps]], Upgrade]:
+    """Make a state of this version one of the next. It is a function, not a method; new fields with defaults need none.
+
+    class Cart(Entity[CartState], version=2):
+        @upgrade(1)
+        def _cents(old: dict[str, Any]) -> dict[str, Any]:
+            return {**old, "cents": old.pop("euros") * 100}
+    """
+
+    def decorate(fn: Callable[[Steps], Steps]) -> Upgrade:
+        return Upgrade(version, fn)
+
+    return decorate

@@ -1,0 +1,375 @@
+"""The workflow's side of an entity: messages in delivery order, one at a time, each acting once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import inspect
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
+from temporalio.common import RawValue
+from temporalio.converter import DefaultFailureConverter
+from temporalio.exceptions import ApplicationError
+
+from perdure.patterns.entity import errors
+from perdure.patterns.entity.carried import Carried, DeadLetters, Letter, Reply, Window, digest, opened
+from perdure.patterns.entity.errors import refusal
+from perdure.patterns.entity.handlers import Definition
+from perdure.patterns.entity.plan import Plan
+
+RETRY = "perdure_retry"
+DROP = "perdure_drop"
+"""Updates by which dead letters are handled again, or given up."""
+EVENTS_A_RUN = 4000
+SIGNALS_A_RUN = 9000
+CARRIED_BYTES = 300_000
+"""Of signals not yet handled: more is handled before the run continues as new, since inputs are limited to 2 MB."""
+BURST = 200
+"""Messages handled in one go; the SDK lets a workflow think for two seconds at most."""
+
+
+@dataclass(eq=False)
+class Message:
+    """One that waits for its turn."""
+
+    name: str
+    id: str
+    args: list[Payload]
+    reply: asyncio.Future[Reply] | None = None
+    """Of an update."""
+    remembered: bool = True
+    """Whether it has an id by which it may come again."""
+    context: contextvars.Context | None = None
+
+    @property
+    def content(self) -> str:
+        return digest(self.name, self.args)
+
+    @property
+    def size(self) -> int:
+        return len(self.id) + sum(each.ByteSize() for each in self.args)
+
+
+class Mailbox:
+    """All that an entity's run holds. `view` makes what handlers see as `self`, of a state and a message id."""
+
+    def __init__(self, plan: Plan, start: Payload | None, view: Callable[[Any, str], Any]) -> None:
+        self.plan = plan
+        self.window = Window(plan.limits.window, plan.limits.window_bytes)
+        self.dead = DeadLetters(plan.limits.dead_letters, plan.limits.dead_bytes)
+        self.state: Any = None
+        self.loaded = False
+        self._encoded: Payload | None = None
+        self.handled = self.handled_before = 0
+        self.queue: deque[Message] = deque()
+        self._waiting = [0, 0]
+        self.busy = self.closing = False
+        self._view = view
+        self._signals = self._updates = 0
+        self._burst = (0, 0)
+        self._tried = False
+        self.received = 0
+        self.last = workflow.now()
+        if start is not None:
+            self.restore(start)
+
+    def restore(self, payload: Payload) -> None:
+        """Go on from what was carried, or saved, or given at the start."""
+        carried = Carried.read(payload, self.window, self.dead)
+        converter = workflow.payload_converter()
+        self._keep(self.plan.decode_state(carried.version, carried.state, converter))
+        self.handled = self.handled_before = carried.handled
+        for name, key, args, remembered in carried.signals:
+            self._enqueue(Message(name, key, args, remembered=remembered))
+
+    def begin(self) -> None:
+        """With the first state of all."""
+        self._keep(self.plan.first_state())
+
+    def _keep(self, state: Any) -> None:
+        self._encoded = workflow.payload_converter().to_payload(state)
+        self.state, self.loaded = state, True
+
+    def payload(self) -> Payload:
+        """What the next run needs."""
+        assert self._encoded is not None
+        signals = [(each.name, each.id, each.args, each.remembered) for each in self.queue]
+        return Carried(self.plan.version, self._encoded, self.handled, self.window, self.dead, signals).payload()
+
+    # What comes in.
+
+    def signal(self, name: str, args: Sequence[RawValue]) -> None:
+        key, payloads = opened([each.payload for each in args])
+        self._signals += 1
+        self._enqueue(Message(name, key or str(workflow.uuid4()), payloads, remembered=key is not None))
+
+    def _enqueue(self, message: Message) -> None:
+        self._touch()
+        self.queue.append(message)
+        self._waiting[message.reply is None] += message.size if message.reply is None else 1
+
+    def _touch(self) -> None:
+        self.received += 1
+        self.last = workflow.now()
+
+    def _dequeue(self) -> Message:
+        message = self.queue.popleft()
+        self._waiting[message.reply is None] -= message.size if message.reply is None else 1
+        return message
+
+    def validate(self, name: str, args: Sequence[RawValue]) -> None:
+        """Raises what refuses an update. Changes nothing."""
+        if self.draining():
+            raise refusal("this entity moves to its next run: send the message again", errors.DRAINING)
+        key, payloads = self._opened(args)
+        if known := self.window.replies.get(key):
+            if known[0] != digest(name, payloads):
+                raise _reused(key)
+            return
+        if name not in (RETRY, DROP):
+            definition, values = self._understood("update", name, payloads)
+            if self.loaded:
+                self._check(key, definition, values)
+
+    async def update(self, name: str, args: Sequence[RawValue]) -> RawValue:
+        """The reply, when its turn has come."""
+        key, payloads = self._opened(args)
+        self._updates += 1
+        known = self.window.replies.get(key)
+        if known is not None:
+            return _given(known[1]) if known[0] == digest(name, payloads) else _raise(_reused(key))
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._enqueue(Message(name, key, payloads, reply, context=contextvars.copy_context()))
+        return _given(await reply)
+
+    def query(self, name: str, args: Sequence[RawValue]) -> Any:
+        if name == "perdure_entity":
+            return self._status()
+        if name == "perdure_dead_letters":
+            return [
+                {"number": d.number, "name": d.name, "message_id": d.message_id, "error": d.error, "time": d.time}
+                for d in self.dead.letters
+            ]
+        _, payloads = opened([each.payload for each in args])
+        definition, values = self._understood("query", name, payloads)
+        if not self.loaded:
+            raise refusal(f"{errors.LOADING}: ask again when the state is loaded", errors.LOADING)
+        return definition.fn(self._view(copy.deepcopy(self.state), ""), *values)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "handled": self.handled,
+            "handled_in_run": self.handled - self.handled_before,
+            "waiting": len(self.queue),
+            "draining": self.draining(),
+            "remembered": len(self.window.replies),
+            "remembered_bytes": self.window.size,
+            "state_bytes": 0 if self._encoded is None else len(self._encoded.data),
+            "dead": len(self.dead.letters),
+            "dead_lost": self.dead.lost,
+        }
+
+    # When to go on in another run.
+
+    def draining(self) -> bool:
+        """Whether this run is to end: nothing new is accepted."""
+        info = workflow.info()
+        return (
+            self.closing
+            or info.is_continue_as_new_suggested()
+            or info.get_current_history_length() >= EVENTS_A_RUN
+            or self._updates >= self.plan.limits.messages_a_run
+            or self._signals >= SIGNALS_A_RUN
+            or self.handled - self.handled_before >= self.plan.limits.messages_a_run
+        )
+
+    def quiet(self) -> bool:
+        """Whether the run may end here: no update waits for its reply, and the rest can be carried."""
+        return not (self.busy or not self.loaded or self._has_to_be_handled()) and workflow.all_handlers_finished()
+
+    def _has_to_be_handled(self) -> bool:
+        updates, signal_bytes = self._waiting
+        return updates > 0 or signal_bytes > CARRIED_BYTES
+
+    def _next(self) -> bool:
+        return bool(self.queue) and (self.closing or not self.draining() or self._has_to_be_handled())
+
+    # One at a time.
+
+    async def work(self) -> NoReturn:
+        """Handle messages for ever."""
+        while True:
+            while not self._next():
+                await workflow.wait_condition(self._next)
+            self.busy = True
+            try:
+                await self._pause()
+                await self._take(self._dequeue())
+            finally:
+                self.busy = False
+
+    async def _pause(self) -> None:
+        """Think no longer than the SDK allows: what came in one workflow task may be thousands of messages."""
+        length = workflow.info().get_current_history_length()
+        count = self._burst[1] + 1 if self._burst[0] == length else 0
+        self._burst = (length, count)
+        if count >= BURST:
+            await workflow.sleep(0.001, summary="a breath between many messages")
+
+    async def _take(self, message: Message) -> None:
+        known = self.window.replies.get(message.id)
+        if known is not None and known[0] == message.content:
+            reply = known[1]
+        elif known is not None:
+            reply = self._failed(message, _reused(message.id))
+        else:
+            reply = await self._acted(message)
+            if message.remembered:
+                self.window.put(message.id, message.content, reply)
+            self.handled += 1
+        self.last = workflow.now()
+        if message.reply is not None:
+            message.reply.set_result(reply)
+
+    async def _acted(self, message: Message) -> Reply:
+        if message.reply is not None and message.name in (RETRY, DROP):
+            return await self._letter(message)
+        kind = "signal" if message.reply is None else "update"
+        return await self._turn(kind, message, lambda error: self._failed(message, error))
+
+    async def _turn(self, kind: Any, message: Message, failed: Callable[[BaseException], Reply]) -> Reply:
+        """Handle it on a copy of the state, in a task of its own: what fails leaves nothing behind."""
+        task = asyncio.create_task(self._handle(kind, message), context=message.context)
+        await workflow.wait([task])
+        if task.cancelled():
+            return failed(refusal("the handler cancelled itself", "Cancelled"))
+        error = task.exception()
+        if isinstance(error, workflow.NondeterminismError | workflow.ReadOnlyContextError):
+            raise error
+        if error is not None:
+            return failed(error)
+        self.state, self._encoded, reply = task.result()
+        return reply
+
+    async def _handle(self, kind: Any, message: Message) -> tuple[Any, Payload, Reply]:
+        definition, values = self._understood(kind, message.name, message.args)
+        self._check(message.id, definition, values)
+        view = self._view(copy.deepcopy(self.state), message.id)
+        result = definition.fn(view, *values)
+        if inspect.isawaitable(result):
+            result = await result
+        state = copy.deepcopy(view.state)
+        encoded, reply = self._encode(state), Reply("none")
+        if kind == "update":
+            payload = workflow.payload_converter().to_payload(result)
+            _limit("the reply", payload.ByteSize(), self.plan.limits.window_bytes // 2)
+            reply = Reply("result", payload.SerializeToString())
+        return state, encoded, reply
+
+    def _encode(self, state: Any) -> Payload:
+        """As it will be carried. Whether it can be read again is tried once a run; after that types don't change."""
+        converter = workflow.payload_converter()
+        encoded = converter.to_payload(state)
+        _limit("the state", len(encoded.data), self.plan.limits.state_bytes)
+        if not self._tried:
+            self.plan.decode_state(self.plan.version, encoded, converter)
+            self._tried = True
+        return encoded
+
+    def _understood(self, kind: Any, name: str, args: Sequence[Payload]) -> tuple[Definition, list[Any]]:
+        definition = self.plan.find(kind, name)
+        if definition is None:
+            known = ", ".join(sorted(each for of, each in self.plan.handlers if of == kind)) or "none"
+            raise refusal(f"{self.plan.name} has no {kind} {name}; it has {known}", errors.UNKNOWN)
+        try:
+            return definition, self.plan.decode(definition, args, workflow.payload_converter())
+        except ValueError as error:
+            raise refusal(str(error), errors.UNDECODABLE) from error
+
+    def _check(self, key: str, definition: Definition, values: Sequence[Any]) -> None:
+        for fn in self.plan.checks.get(definition.name, ()):
+            try:
+                fn(self._view(copy.deepcopy(self.state), key), *values)
+            except (workflow.NondeterminismError, workflow.ReadOnlyContextError, ApplicationError):
+                raise
+            except Exception as error:
+                raise refusal(str(error), errors.REFUSED) from error
+
+    # What went wrong.
+
+    def _failed(self, message: Message, error: BaseException) -> Reply:
+        """An update tells its sender; a signal becomes a dead letter."""
+        workflow.logger.warning("%s %s failed: %s", message.name, message.id, error, exc_info=error)
+        if message.reply is None:
+            text = f"{_type(error)}: {error}"
+            self.dead.put(message.name, message.id, message.args, text, workflow.now().isoformat())
+            return Reply("none")
+        return _failure(error)
+
+    async def _letter(self, message: Message) -> Reply:
+        """Handle a dead letter again, or give it up."""
+        letter: Letter | None = None
+        try:
+            letter = self.dead.find(workflow.payload_converter().from_payload(message.args[0], int))
+        except Exception as error:
+            workflow.logger.warning("%s: %s", message.name, error)
+        if letter is None:
+            return _failure(refusal("there is no such dead letter", errors.NO_LETTER))
+        if message.name == RETRY:
+            if letter.args is None:
+                return _failure(refusal("it was too large to keep: drop it and send it again", errors.TOO_LARGE))
+            again = Message(letter.name, letter.message_id, letter.args)
+            reply = await self._turn("signal", again, _failure)
+            if reply.how == "failure":
+                return reply
+        if letter in self.dead.letters:
+            self.dead.letters.remove(letter)
+        return Reply("result", workflow.payload_converter().to_payload(None).SerializeToString())
+
+    def _opened(self, args: Sequence[RawValue]) -> tuple[str, list[Payload]]:
+        key, payloads = opened([each.payload for each in args])
+        info = workflow.current_update_info()
+        return key or (info.id if info else ""), payloads
+
+
+def _limit(what: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise refusal(f"{what} would have {size} bytes, and may have {limit}", errors.TOO_LARGE)
+
+
+def _type(error: BaseException) -> str:
+    return (isinstance(error, ApplicationError) and error.type) or type(error).__name__
+
+
+def _reused(message_id: str) -> ApplicationError:
+    return refusal(f"the message id {message_id} was used for another message before", errors.ID_REUSED)
+
+
+def _failure(error: BaseException) -> Reply:
+    """As it is told to whoever sent the update. Bugs are told, too; they don't stop the entity."""
+    if not workflow.is_failure_exception(error):
+        cause, error = error, refusal(str(error), type(error).__name__)
+        error.__cause__ = cause
+    failure = Failure()
+    DefaultFailureConverter().to_failure(error, workflow.payload_converter(), failure)
+    return Reply("failure", failure.SerializeToString())
+
+
+def _given(reply: Reply) -> RawValue:
+    if reply.how == "result":
+        return RawValue(Payload.FromString(reply.value))
+    if reply.how == "failure":
+        failure = Failure.FromString(reply.value)
+        raise DefaultFailureConverter().from_failure(failure, workflow.payload_converter())
+    return RawValue(workflow.payload_converter().to_payload(None))
+
+
+def _raise(error: BaseException) -> Any:
+    raise error

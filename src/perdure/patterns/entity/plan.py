@@ -1,0 +1,174 @@
+"""What is known of a class of entities when it is defined, and what is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePath
+from types import UnionType
+from typing import Any, TypeVar, Union
+
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import PayloadConverter
+
+from perdure.patterns.entity.carried import json_payload
+from perdure.patterns.entity.handlers import Check, Definition, Kind, Upgrade, _Handler
+
+NOT_JSON = (Decimal, Fraction, complex, bytes, bytearray, timedelta, PurePath)
+"""What the SDK's converter can't carry in a plain dataclass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of one class of entities."""
+
+    window: int = 1000
+    """Messages whose replies are remembered."""
+    window_bytes: int = 250_000
+    dead_letters: int = 100
+    dead_bytes: int = 100_000
+    state_bytes: int = 1_000_000
+    """A message that would make the state larger fails."""
+    messages_a_run: int = 1800
+    """Messages after which the run continues as new, if not before. Servers take 2,000 updates a run."""
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """All that a class says."""
+
+    name: str
+    state_type: Any
+    version: int = 1
+    limits: Limits = field(default_factory=Limits)
+    idle: timedelta | None = None
+    load: Callable[..., Any] | None = None
+    save: Callable[..., Any] | None = None
+    handlers: dict[tuple[Kind, str], Definition] = field(default_factory=dict)
+    checks: dict[str, list[Callable[..., None]]] = field(default_factory=dict)
+    upgrades: dict[int, Upgrade] = field(default_factory=dict)
+
+    def find(self, kind: Kind, name: str) -> Definition | None:
+        return self.handlers.get((kind, name))
+
+    def read(self, cls: type) -> None:
+        """Take the handlers of a class and of those it inherits from. Raises `TypeError`."""
+        found: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            found.update(vars(base))
+        for name, member in found.items():
+            if isinstance(member, _Handler):
+                member.definition.read(cls)
+                self.handlers[member.definition.kind, name] = member.definition
+            elif isinstance(member, Check):
+                self.checks.setdefault(member.handler.name, []).append(member.fn)
+            elif isinstance(member, Upgrade):
+                if member.version in self.upgrades:
+                    raise TypeError(f"{cls.__name__} has two upgrades of version {member.version}")
+                self.upgrades[member.version] = member
+        for name, fns in self.checks.items():
+            definition = self.find("update", name) or self.find("signal", name)
+            for fn in fns:
+                if inspect.iscoroutinefunction(fn):
+                    raise TypeError(f"{cls.__name__}.{fn.__name__}: a check can't be async")
+                if definition and len(inspect.signature(fn).parameters) != len(definition.types) + 1:
+                    raise TypeError(f"{cls.__name__}.{fn.__name__} has to take what {name} takes")
+        self._check_settings(cls)
+
+    def _check_settings(self, cls: type) -> None:
+        if not self.handlers:
+            raise TypeError(f"{cls.__name__} has no handlers: give it methods with @update, @signal or @query")
+        if self.idle is not None and not (self.load and self.save):
+            raise TypeError(f"{cls.__name__} would lose its state when it ends idle: idle needs load and save")
+        if (self.load is None) != (self.save is None):
+            raise TypeError(f"{cls.__name__} needs both load and save, or none")
+        if self.version < 1 or any(not 1 <= step < self.version for step in self.upgrades):
+            raise TypeError(f"{cls.__name__}: upgrades lead from versions 1 to {self.version - 1} up to {self.version}")
+
+    def decode(self, definition: Definition, args: Sequence[Payload], converter: PayloadConverter) -> list[Any]:
+        """The arguments. Raises `ValueError` when they are none of this handler."""
+        if not definition.required <= len(args) <= len(definition.types):
+            wanted = f"{definition.required} to {len(definition.types)}"
+            raise ValueError(f"{definition.name} takes {wanted} arguments and got {len(args)}")
+        if not args:
+            return []
+        try:
+            return converter.from_payloads(list(args), definition.types[: len(args)])
+        except Exception as error:
+            raise ValueError(f"the arguments of {definition.name} can't be decoded: {_told(error)}") from error
+
+    def decode_state(self, version: int, state: Payload, converter: PayloadConverter) -> Any:
+        """A state of any version up to this one's."""
+        if version > self.version:
+            raise RuntimeError(
+                f"the state of this {self.name} has version {version}, and this worker knows those up to "
+                f"{self.version}: deploy the newer code"
+            )
+        if version < self.version:
+            state = self._upgraded(version, state, converter)
+        return converter.from_payload(state, self.state_type)
+
+    def _upgraded(self, version: int, state: Payload, converter: PayloadConverter) -> Payload:
+        steps = [self.upgrades[step] for step in range(version, self.version) if step in self.upgrades]
+        if not steps:
+            return state
+        value = converter.from_payload(state, dict[str, Any])
+        for step in steps:
+            value = step.fn(value)
+        plain = state.metadata.get("encoding") == b"json/plain"
+        return json_payload(value) if plain else converter.to_payload(value)
+
+    def first_state(self) -> Any:
+        """That of an entity nobody gave a state."""
+        try:
+            return self.state_type()
+        except TypeError as error:
+            raise TypeError(
+                f"{self.name} starts with {self.state_type.__name__}(), which needs arguments: give its fields "
+                f"defaults, or start it with `initial`"
+            ) from error
+
+
+def _told(error: BaseException) -> str:
+    """An error and what it comes from, in a line."""
+    return f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+
+
+def not_json(type_: Any, path: str = "", seen: frozenset[Any] = frozenset()) -> Iterator[str]:
+    """Fields of plain dataclasses that the SDK's converter can't carry."""
+    origin = typing.get_origin(type_)
+    if origin is not None or isinstance(type_, UnionType):
+        for argument in typing.get_args(type_) if origin is not Union else type_.__args__:
+            yield from not_json(argument, path, seen)
+    elif isinstance(type_, type) and type_ not in seen:
+        if issubclass(type_, NOT_JSON):
+            yield f"{path}: {type_.__name__}"
+        elif dataclasses.is_dataclass(type_) and not hasattr(type_, "__pydantic_fields__"):
+            hints = typing.get_type_hints(type_)
+            for each in dataclasses.fields(type_):
+                yield from not_json(hints[each.name], f"{path}.{each.name}".lstrip("."), seen | {type_})
+
+
+def state_type_of(cls: type) -> Any:
+    """The S of `Entity[S]`, or None where a class leaves that to its subclasses."""
+    for base in cls.__mro__:
+        for parent in getattr(base, "__orig_bases__", ()):
+            for argument in typing.get_args(parent)[:1]:
+                origin = typing.get_origin(parent)
+                if (isinstance(origin, type) and origin.__dict__.get("_is_entity", False)) or _inherits(origin):
+                    if isinstance(argument, TypeVar):
+                        return None
+                    if isinstance(argument, str | typing.ForwardRef):
+                        raise TypeError(f"{cls.__name__}: define the class of the state before it, not as a string")
+                    return argument
+    return None
+
+
+def _inherits(origin: Any) -> bool:
+    return isinstance(origin, type) and any(base.__dict__.get("_is_entity") for base in origin.__mro__)

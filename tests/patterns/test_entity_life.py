@@ -1,0 +1,234 @@
+"""Entities over time: states that evolve, ends and new beginnings, resets, replays, and what a class may not be."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import WorkflowFailureError
+from tests.patterns.carts import Cart, Item, price
+
+from perdure.patterns import Entity, Limits, check, query, signal, update, upgrade
+
+LAMP = Item("lamp", 1900)
+kept: dict[str, str] = {}
+
+
+@dataclass
+class Old:
+    euros: int = 0
+
+
+class PurseV1(Entity[Old], name="Purse", limits=Limits(messages_a_run=5)):
+    @update
+    async def put(self, euros: int) -> int:
+        self.state.euros += euros
+        return self.state.euros
+
+
+@dataclass
+class New:
+    cents: int = 0
+    currency: str = "EUR"
+
+
+class PurseV3(Entity[New], name="Purse", version=3, limits=Limits(messages_a_run=5)):
+    @update
+    async def put(self, euros: int) -> int:
+        self.state.cents += euros * 100
+        return self.state.cents // 100
+
+    @query
+    def cents(self) -> int:
+        return self.state.cents
+
+    @upgrade(1)
+    def _cents(old: dict[str, Any]) -> dict[str, Any]:
+        return {"cents": old["euros"] * 100}
+
+
+async def test_a_state_evolves(perdure):
+    async with perdure.worker(PurseV1, task_queue="old"):
+        old = PurseV1.of(perdure.client, "purse", task_queue="old", initial=Old(euros=1))
+        for number in range(7):
+            await old.put(1, message_id=str(number))
+    perdure.faults(evict_every_task=True)
+    async with perdure.worker(PurseV3, task_queue="old"):
+        new = PurseV3.of(perdure.client, "purse", task_queue="old")
+        assert await new.cents() == 800
+        assert await new.put(1, message_id="6") == 8, "the first reply"
+        for _ in range(7):
+            await new.put(1)
+        assert await new.cents() == 1500
+    perdure.allow_task_failures()
+    async with perdure.worker(PurseV1, task_queue="old"):
+        asking = asyncio.ensure_future(old.put(1))
+        while not perdure.task_failures:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+    assert "has version 3, and this worker knows those up to 1: deploy the newer code" in perdure.task_failures[0]
+    await perdure.client.get_workflow_handle("purse").terminate()
+
+
+@activity.defn
+async def load(entity_id: str) -> str | None:
+    return kept.get(entity_id)
+
+
+@activity.defn
+async def save(entity_id: str, snapshot: str) -> None:
+    kept[entity_id] = snapshot
+
+
+@dataclass
+class Count:
+    n: int = 0
+    seen: list[str] = field(default_factory=list)
+
+
+class Counter(Entity[Count], idle=timedelta(days=7), load=load, save=save):
+    @update
+    async def up(self, by: int = 1) -> int:
+        self.state.n += by
+        return self.state.n
+
+    @signal
+    def see(self, what: str) -> None:
+        self.state.seen.append(what)
+
+    @query
+    def seen(self) -> list[str]:
+        return self.state.seen
+
+
+async def test_an_idle_entity_ends_and_goes_on(perdure):
+    kept.clear()
+    perdure.faults(evict_every_task=True, duplicate_attempts=True)
+    async with perdure.worker(Counter, activities=[load, save], task_queue="counters"):
+        counter = Counter.of(perdure.client, "c", task_queue="counters")
+        assert await counter.up(5, message_id="five") == 5
+        await perdure.client.get_workflow_handle("c").result()
+        assert json.loads(kept["c"])["state"]["json"]["n"] == 5
+        assert await counter.up(5, message_id="five") == 5, "also in its next life"
+        assert await counter.up(1) == 6
+        await counter.see("x")
+        await perdure.client.get_workflow_handle("c").result()
+        await counter.see("y")
+        assert await counter.seen() == ["x", "y"]
+        await perdure.client.get_workflow_handle("c").result()
+    first = (await perdure.histories("c"))[0]
+    assert timedelta(days=7) <= first.ended - first.began < timedelta(days=7, minutes=1)
+
+
+async def test_a_message_while_it_saves_keeps_it_alive(perdure):
+    kept.clear()
+    saving = perdure.mock(save, side_effect=save, blocks=True)
+    async with perdure.worker(Counter, activities=[load, saving], task_queue="counters"):
+        counter = Counter.of(perdure.client, "c", task_queue="counters")
+        await counter.up()
+        await perdure.advance_until(lambda: saving.calls)
+        assert await counter.up() == 2
+        saving.release()
+        await perdure.client.get_workflow_handle("c").result()
+    assert len(await perdure.histories("c")) == 1 and len(saving.calls) == 2
+    assert json.loads(kept["c"])["state"]["json"]["n"] == 2
+
+
+async def test_a_reset_keeps_what_was_sent_and_acts_once(perdure):
+    async with perdure.worker(Cart, activities=[price], task_queue="carts"):
+        cart = Cart.of(perdure.client, "ann", task_queue="carts")
+        for number in range(5):
+            await cart.add(LAMP, message_id=str(number))
+            await cart.note(str(number), message_id=f"note {number}")
+        history = await perdure.history("ann")
+        first = next(e.event_id for e in history.events if e.HasField("workflow_task_completed_event_attributes"))
+        await perdure.client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=perdure.namespace,
+                workflow_execution=WorkflowExecution(workflow_id="ann", run_id=history.run_id),
+                workflow_task_finish_event_id=first,
+                request_id="once",
+            )
+        )
+        assert await cart.add(LAMP, message_id="3") == 4, "the first reply"
+        assert await cart.add(LAMP) == 6
+        assert await cart.log() == [str(number) for number in range(5)]
+
+
+@dataclass
+class Money:
+    amounts: dict[str, list[Decimal | None]] = field(default_factory=dict)
+
+
+def test_what_a_class_may_not_be():
+    with pytest.raises(TypeError, match=r"can't carry amounts: Decimal.*carries_all=True"):
+
+        class A(Entity[Money]):
+            @query
+            def x(self) -> int:
+                return 1
+
+    with pytest.raises(TypeError, match="untyped has no type"):
+
+        class B(Entity[Count]):
+            @update
+            async def x(self, untyped) -> int:
+                return 1
+
+    with pytest.raises(TypeError, match="a query can't be async"):
+
+        class C(Entity[Count]):
+            @query
+            async def x(self) -> int:
+                return 1
+
+    with pytest.raises(TypeError, match="idle needs load and save"):
+
+        class D(Entity[Count], idle=timedelta(days=1)):
+            @query
+            def x(self) -> int:
+                return 1
+
+    with pytest.raises(TypeError, match="has no handlers"):
+
+        class E(Entity[Count]):
+            pass
+
+    with pytest.raises(TypeError, match="upgrades lead from versions 1 to 0 up to 1"):
+
+        class F(Entity[Count]):
+            @query
+            def x(self) -> int:
+                return 1
+
+            @upgrade(1)
+            def _one(old: dict[str, Any]) -> dict[str, Any]:
+                return old
+
+    with pytest.raises(TypeError, match="names that start with perdure_"):
+
+        class G(Entity[Count]):
+            @signal
+            def perdure_x(self) -> None: ...
+
+    with pytest.raises(TypeError, match="has to take what x takes"):
+
+        class H(Entity[Count]):
+            @update
+            def x(self, n: int) -> None: ...
+
+            @check(x)
+            def _x(self) -> None: ...
+
+
+async def test_an_input_that_is_none_of_an_entity_s_fails_it(perdure):
+    async with perdure.worker(Cart, activities=[price], task_queue="carts"):
+        with pytest.raises(WorkflowFailureError) as raised:
+            await perdure.client.execute_workflow("Cart", {"owner": "ann"}, id="x", task_queue="carts")
+        assert "an entity is started without input" in str(raised.value.cause)

@@ -1,0 +1,34 @@
+"""Entities whose state is a pydantic model, with the SDK's converter for it."""
+
+from decimal import Decimal
+
+import pytest
+
+from perdure.patterns import Entity, update
+
+pydantic = pytest.importorskip("pydantic")
+converters = pytest.importorskip("temporalio.contrib.pydantic")
+
+
+class Price(pydantic.BaseModel):
+    amount: Decimal = Decimal("0")
+
+
+class Shop(Entity[Price]):
+    @update
+    async def raised(self, by: Decimal) -> Price:
+        self.state.amount += by
+        return self.state
+
+
+@pytest.fixture
+def perdure_client_options():
+    return {"data_converter": converters.pydantic_data_converter}
+
+
+async def test_a_state_of_pydantic(perdure):
+    async with perdure.worker(Shop, task_queue="shops"):
+        shop = Shop.of(perdure.client, "s", task_queue="shops")
+        await shop.raised(Decimal("0.1"))
+        assert await shop.raised(Decimal("0.2"), message_id="m") == Price(amount=Decimal("0.3"))
+        assert await shop.raised(Decimal("0.2"), message_id="m") == Price(amount=Decimal("0.3"))
