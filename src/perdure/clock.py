@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 SECOND_NS = 1_000_000_000
+MILLISECOND_NS = 1_000_000
 RECHECK_S = 30.0
 """The loop's clock knows nothing of the wall clock being set or the machine having slept: longest time to notice."""
 
@@ -49,15 +50,10 @@ class Ids(Protocol):
 class _Due:
     """One callback in a heap; cancelling leaves it there, empty."""
 
-    __slots__ = ("callback", "due_ns", "order")
+    __slots__ = ("callback",)
 
-    def __init__(self, due_ns: int, order: int, callback: Callable[[], None]) -> None:
-        self.due_ns = due_ns
-        self.order = order
+    def __init__(self, callback: Callable[[], None]) -> None:
         self.callback: Callable[[], None] | None = callback
-
-    def __lt__(self, other: _Due) -> bool:
-        return (self.due_ns, self.order) < (other.due_ns, other.order)
 
     def cancel(self) -> None:
         self.callback = None
@@ -67,40 +63,57 @@ class _Heap:
     """Callbacks by due time, ties by order of arrival."""
 
     def __init__(self) -> None:
-        self._entries: list[_Due] = []
+        self._entries: list[tuple[int, int, _Due]] = []
         self._order = itertools.count()
 
     def push(self, due_ns: int, callback: Callable[[], None]) -> _Due:
-        entry = _Due(due_ns, next(self._order), callback)
-        heapq.heappush(self._entries, entry)
+        entry = _Due(callback)
+        heapq.heappush(self._entries, (due_ns, next(self._order), entry))
         return entry
 
     def next_due_ns(self) -> int | None:
-        while self._entries and self._entries[0].callback is None:
+        while self._entries and self._entries[0][2].callback is None:
             heapq.heappop(self._entries)
-        return self._entries[0].due_ns if self._entries else None
+        return self._entries[0][0] if self._entries else None
 
     def pop(self, now_ns: int) -> Callable[[], None] | None:
         """The earliest callback if it is due."""
         due_ns = self.next_due_ns()
         if due_ns is None or due_ns > now_ns:
             return None
-        entry = heapq.heappop(self._entries)
+        _, _, entry = heapq.heappop(self._entries)
         callback, entry.callback = entry.callback, None
         return callback
 
 
 class RealClock:
-    """The wall clock, on a running asyncio loop. A wall clock that is set is noticed within `RECHECK_S`."""
+    """The wall clock, on a running asyncio loop, as far as it does not go back.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    One that is set forward is noticed within `RECHECK_S`. When it is set back, time goes on from where it was at the
+    pace of the monotonic clock until the wall clock has caught up or the process ends: so a timer of ten seconds takes
+    ten seconds, however far the clock was set back.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._loop = loop
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._ahead_ns = wall_ns() - monotonic_ns()
         self._heap = _Heap()
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due_ns = 0
 
     def now_ns(self) -> int:
-        return time.time_ns()
+        monotonic_ns = self._monotonic_ns()
+        ahead_ns = self._wall_ns() - monotonic_ns
+        if ahead_ns > self._ahead_ns:
+            self._ahead_ns = ahead_ns
+        return monotonic_ns + self._ahead_ns
 
     def call_at(self, due_ns: int, callback: Callable[[], None]) -> Timer:
         entry = self._heap.push(due_ns, callback)
@@ -112,9 +125,10 @@ class RealClock:
         loop = self._loop = self._loop or asyncio.get_running_loop()
         if self._alarm is not None:
             self._alarm.cancel()
-        delay_s = (due_ns - self.now_ns()) / SECOND_NS
+        # Rounded up: loops count in milliseconds, and one that rings early would be armed again until it is due.
+        delay_ms = max(0, -((self.now_ns() - due_ns) // MILLISECOND_NS))
         self._alarm_due_ns = due_ns
-        self._alarm = loop.call_later(min(max(delay_s, 0.0), RECHECK_S), self._ring)
+        self._alarm = loop.call_later(min(delay_ms / 1000, RECHECK_S), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

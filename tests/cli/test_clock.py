@@ -51,13 +51,14 @@ def test_a_cancelled_callback_does_not_run_and_is_not_waited_for():
     assert seen == ["kept"]
 
 
-class _WallClock(RealClock):
-    """A wall clock that a test sets."""
+class _Machine:
+    """A wall clock that a test sets, and a clock that knows nothing of that."""
 
     wall_ns = 1_000 * SECOND_NS
+    monotonic_ns = 5 * SECOND_NS
 
-    def now_ns(self) -> int:
-        return self.wall_ns
+    def clock(self):
+        return RealClock(None, lambda: self.wall_ns, lambda: self.monotonic_ns)
 
 
 async def test_the_real_clock_runs_what_is_due_in_order_on_the_loop():
@@ -71,27 +72,53 @@ async def test_the_real_clock_runs_what_is_due_in_order_on_the_loop():
     assert seen == ["overdue", "soon"]
 
 
+def test_the_loop_is_never_asked_to_ring_too_early():
+    class Loop:
+        asked: list[float] = []
+
+        def call_later(self, delay_s, callback):
+            self.asked.append(delay_s)
+
+    machine, loop = _Machine(), Loop()
+    clock = RealClock(loop, lambda: machine.wall_ns, lambda: machine.monotonic_ns)
+    for delay_ns in (1_200_000, 1_000_000, 300_000, 0, -5):
+        clock.call_at(clock.now_ns() + delay_ns, lambda: None)
+    assert loop.asked == [0.002, 0.001, 0.001, 0.0, 0.0]
+
+
 async def test_a_wall_clock_that_is_set_forward_is_noticed(monkeypatch):
     monkeypatch.setattr(clock_module, "RECHECK_S", 0.001)
-    clock, done = _WallClock(), asyncio.Event()
-    clock.call_at(clock.wall_ns + 3600 * SECOND_NS, done.set)
-    clock.wall_ns += 3601 * SECOND_NS
+    machine, done = _Machine(), asyncio.Event()
+    machine.clock().call_at(machine.wall_ns + 3600 * SECOND_NS, done.set)
+    machine.wall_ns += 3601 * SECOND_NS
     await done.wait()
 
 
-async def test_a_wall_clock_that_is_set_back_makes_nothing_early(monkeypatch):
+async def test_a_wall_clock_that_is_set_back_makes_nothing_early_or_late(monkeypatch):
     monkeypatch.setattr(clock_module, "RECHECK_S", 0.001)
-    clock, seen = _WallClock(), []
-    clock.call_at(clock.wall_ns + 1_000_000, lambda: seen.append(clock.now_ns()))
-    due_ns = clock.wall_ns + 1_000_000
-    clock.wall_ns -= SECOND_NS
+    machine, seen = _Machine(), []
+    clock, due_ns = machine.clock(), machine.wall_ns + 10 * SECOND_NS
+    clock.call_at(due_ns, lambda: seen.append(clock.now_ns()))
+    machine.wall_ns -= 3600 * SECOND_NS
+    machine.wall_ns += 9 * SECOND_NS
+    machine.monotonic_ns += 9 * SECOND_NS
     for _ in range(5):
         await asyncio.sleep(0.001)
     assert seen == []
-    clock.wall_ns += 2 * SECOND_NS
+    machine.monotonic_ns += SECOND_NS
     while not seen:
         await asyncio.sleep(0)
-    assert seen[0] >= due_ns
+    assert seen == [due_ns]
+
+
+def test_time_goes_on_while_a_wall_clock_that_was_set_back_catches_up():
+    machine = _Machine()
+    clock, begun_ns, seen = machine.clock(), machine.wall_ns, []
+    for wall_s, monotonic_s in ((-3600, 0), (1, 1), (1, 1), (3700, 0), (1, 1)):
+        machine.wall_ns += wall_s * SECOND_NS
+        machine.monotonic_ns += monotonic_s * SECOND_NS
+        seen.append((clock.now_ns() - begun_ns) // SECOND_NS)
+    assert seen == [0, 1, 2, 102, 103]
 
 
 async def test_thousands_overdue_leave_the_loop_room_to_answer():

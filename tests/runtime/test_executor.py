@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History
-from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
+from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest, StartBatchOperationRequest
 from tests.engine.driver import command, start_request, start_timer, token
 
 from perdure.clock import SECOND_NS, ManualClock, SeededIds
 from perdure.config import Dynamic
 from perdure.engine import inputs
+from perdure.engine.batch import JobCore, StartJob
 from perdure.engine.execution import Execution, Kind
 from perdure.engine.machines.workflow import Signal, StartOptions
 from perdure.engine.queues import workflow_queue
@@ -343,6 +344,20 @@ async def test_memory_is_bounded_and_what_it_forgot_is_read_again():
     for number in range(100):
         await world.signal(f"w{number}")
     assert [(await world.current(f"w{number}")).core.signal_count for number in range(100)] == [1] * 100
+    await world.runtime.stop()
+
+
+async def test_schedules_and_jobs_are_forgotten_like_runs():
+    """Seed 3 of the simulation: once memory was full of runs and one schedule, nothing could be read any more."""
+    world = await World.open(cache_bytes=0)
+    core = JobCore(namespace_id=world.namespace.id, workflow_id="job", run_id=world.executor.ids.uuid())
+    request = StartBatchOperationRequest(visibility_query="WorkflowId = 'nobody'")
+    job = world.executor.create(core, StartJob(request))
+    await world.executor.settled(job)
+    for number in range(20):
+        await world.start(f"w{number}")
+        await world.signal("w0")
+    assert world.executor.cached(job.run_key) is not job
     await world.runtime.stop()
 
 

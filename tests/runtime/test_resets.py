@@ -55,6 +55,18 @@ async def test_signals_that_come_while_a_long_history_is_read_are_not_lost(d: Dr
     assert names == [f"early-{n}" for n in range(700)] + [f"late-{n}" for n in range(sent)]
 
 
+async def test_a_reset_that_is_repeated_while_it_is_under_way_is_made_once(d: Driver) -> None:
+    """Seed 454 of the simulation: while a long history was read, a repeat of the request reset the new run again."""
+    started = await d.start()
+    await d.step(timer())
+    for number in range(700):
+        await d.quietly(
+            "SignalWorkflowExecution", workflow_execution=d.workflow_id, signal_name=f"{number}", identity="client"
+        )
+    replies = await asyncio.gather(*(d.reset(4, started.run_id, request_id="once") for _ in range(3)))
+    assert len({reply.run_id for reply in replies}) == 1
+
+
 async def test_resets_at_the_same_time_leave_one_run_open(d: Driver) -> None:
     started = await d.start()
     await d.step(timer())

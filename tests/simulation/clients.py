@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.update.v1 import UpdateRef
 from temporalio.api.workflowservice import v1 as api
+from tests.simulation import administrators
 from tests.simulation.faults import MS, S
 from tests.simulation.network import DEADLINE_EXCEEDED, UNAVAILABLE
 from tests.simulation.script import QUEUE, duration, payload
@@ -28,6 +29,7 @@ class Client:
         self.identity = f"client-{number}"
         self.known: list[WorkflowExecution] = []
         self.updates: list[UpdateRef] = []
+        self.jobs: list[str] = []
         self._signals = 0
         self._left: list[Callable[[], None]] = []
         self._doing = ""
@@ -50,15 +52,15 @@ class Client:
             self._left.pop(0)()
         elif not world.healing:
             weights = [weight for weight, _ in OPERATIONS]
-            (_, operation), *_ = world.chance.choices(OPERATIONS, weights)
+            ((_, operation),) = world.chance.choices(OPERATIONS, weights)
             operation(self)
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
         chance = self.world.chance
         delay_ns = chance.choice([1, 20, 200]) * chance.randrange(MS, 20 * MS)
         self.world.after(delay_ns, self._next)
 
-    def _do(
+    def do(
         self,
         method: str,
         request: Any,
@@ -73,16 +75,16 @@ class Client:
 
         def back(reply: Any, code: int, message: str) -> None:
             if code in AGAIN and tries > 1:
-                again = lambda: self._do(method, request, then, tries=tries - 1, timeout_s=timeout_s)  # noqa: E731
+                again = lambda: self.do(method, request, then, tries=tries - 1, timeout_s=timeout_s)  # noqa: E731
                 world.after(world.chance.randrange(100 * MS, 3 * S), again)
                 return
             if then is not None:
                 then(reply)
-            self._rest()
+            self.rest()
 
         world.network.send(method, request, back, timeout_s)
 
-    def _target(self, *, run: bool | None = None) -> WorkflowExecution:
+    def target(self, *, run: bool | None = None) -> WorkflowExecution:
         chance = self.world.chance
         if self.known and (chance.random() < 0.4 if run is None else run):
             return chance.choice(self.known[-8:])
@@ -99,9 +101,9 @@ class Client:
     def start_workflow(self) -> None:
         request = self._start_request(api.StartWorkflowExecutionRequest())
         request.request_eager_execution = self.world.chance.random() < 0.1
-        self._do("StartWorkflowExecution", request, lambda reply: self._know(request.workflow_id, reply))
+        self.do("StartWorkflowExecution", request, lambda reply: self.know(request.workflow_id, reply))
 
-    def _know(self, workflow_id: str, reply: Any) -> None:
+    def know(self, workflow_id: str, reply: Any) -> None:
         if reply is not None:
             self.known.append(WorkflowExecution(workflow_id=workflow_id, run_id=reply.run_id))
 
@@ -135,38 +137,38 @@ class Client:
         return request
 
     def signal(self, target: WorkflowExecution | None = None) -> None:
-        target = target or self._target()
+        target = target or self.target()
         request = api.SignalWorkflowExecutionRequest(
             namespace="default", workflow_execution=target, request_id=self.world.name("request-")
         )
         request.signal_name = self._signal_name(target.workflow_id)
         if self.world.chance.random() < 0.4:  # one that has to come behind
             self._left.append(lambda: self.signal(target))
-        self._do("SignalWorkflowExecution", request)
+        self.do("SignalWorkflowExecution", request)
 
     def signal_with_start(self) -> None:
         request = self._start_request(api.SignalWithStartWorkflowExecutionRequest())
         request.signal_name = self._signal_name(request.workflow_id)
-        self._do("SignalWithStartWorkflowExecution", request, lambda reply: self._know(request.workflow_id, reply))
+        self.do("SignalWithStartWorkflowExecution", request, lambda reply: self.know(request.workflow_id, reply))
 
     def cancel(self) -> None:
         request = api.RequestCancelWorkflowExecutionRequest(
-            namespace="default", workflow_execution=self._target(), request_id=self.world.name("request-")
+            namespace="default", workflow_execution=self.target(), request_id=self.world.name("request-")
         )
-        self._do("RequestCancelWorkflowExecution", request)
+        self.do("RequestCancelWorkflowExecution", request)
 
     def terminate(self) -> None:
-        request = api.TerminateWorkflowExecutionRequest(namespace="default", workflow_execution=self._target())
-        self._do("TerminateWorkflowExecution", request)
+        request = api.TerminateWorkflowExecutionRequest(namespace="default", workflow_execution=self.target())
+        self.do("TerminateWorkflowExecution", request)
 
     def update(self) -> None:
-        request = self._update_request(self._target())
+        request = self._update_request(self.target())
 
         def then(reply: Any) -> None:
             if reply is not None and reply.update_ref.update_id:
                 self.updates.append(reply.update_ref)
 
-        self._do("UpdateWorkflowExecution", request, then, tries=3, timeout_s=self.world.chance.choice([2, 10, 30]))
+        self.do("UpdateWorkflowExecution", request, then, tries=3, timeout_s=self.world.chance.choice([2, 10, 30]))
 
     def _update_request(self, target: WorkflowExecution) -> Any:
         request = api.UpdateWorkflowExecutionRequest(namespace="default", workflow_execution=target)
@@ -186,64 +188,64 @@ class Client:
         update = self._update_request(WorkflowExecution(workflow_id=start.workflow_id))
         request.operations.add().start_workflow.CopyFrom(start)
         request.operations.add().update_workflow.CopyFrom(update)
-        self._do("ExecuteMultiOperation", request, tries=3)
+        self.do("ExecuteMultiOperation", request, tries=3)
 
     def poll_update(self) -> None:
         if not self.updates:
-            self._rest()
+            self.rest()
             return
         request = api.PollWorkflowExecutionUpdateRequest(namespace="default")
         request.update_ref.CopyFrom(self.world.chance.choice(self.updates[-5:]))
         request.wait_policy.lifecycle_stage = self.world.chance.choice([0, 3])
-        self._do("PollWorkflowExecutionUpdate", request, tries=2)
+        self.do("PollWorkflowExecutionUpdate", request, tries=2)
 
     def query(self) -> None:
-        request = api.QueryWorkflowRequest(namespace="default", execution=self._target())
+        request = api.QueryWorkflowRequest(namespace="default", execution=self.target())
         request.query.query_type = "how"
-        self._do("QueryWorkflow", request, tries=2, timeout_s=8)
+        self.do("QueryWorkflow", request, tries=2, timeout_s=8)
 
     def describe(self) -> None:
-        request = api.DescribeWorkflowExecutionRequest(namespace="default", execution=self._target())
-        self._do("DescribeWorkflowExecution", request)
+        request = api.DescribeWorkflowExecutionRequest(namespace="default", execution=self.target())
+        self.do("DescribeWorkflowExecution", request)
 
     def list(self) -> None:
         query = self.world.chance.choice(["", "", "ExecutionStatus = 'Running'", "Mood = 'good'", "WorkflowId = 'w1'"])
-        self._do(
+        self.do(
             "ListWorkflowExecutions",
             api.ListWorkflowExecutionsRequest(namespace="default", page_size=1000, query=query),
         )
 
     def count(self) -> None:
-        self._do("CountWorkflowExecutions", api.CountWorkflowExecutionsRequest(namespace="default"))
+        self.do("CountWorkflowExecutions", api.CountWorkflowExecutionsRequest(namespace="default"))
 
     def history(self) -> None:
-        request = api.GetWorkflowExecutionHistoryRequest(namespace="default", execution=self._target(run=True))
+        request = api.GetWorkflowExecutionHistoryRequest(namespace="default", execution=self.target(run=True))
         request.wait_new_event = self.world.chance.random() < 0.3
         request.history_event_filter_type = self.world.chance.choice([1, 1, 2])
         request.maximum_page_size = self.world.chance.choice([0, 0, 5])
-        self._do("GetWorkflowExecutionHistory", request, tries=2, timeout_s=25)
+        self.do("GetWorkflowExecutionHistory", request, tries=2, timeout_s=25)
 
     def history_backwards(self) -> None:
-        request = api.GetWorkflowExecutionHistoryReverseRequest(namespace="default", execution=self._target(run=True))
-        self._do("GetWorkflowExecutionHistoryReverse", request, tries=2)
+        request = api.GetWorkflowExecutionHistoryReverseRequest(namespace="default", execution=self.target(run=True))
+        self.do("GetWorkflowExecutionHistoryReverse", request, tries=2)
 
     def pause(self) -> None:
-        target = self._target()
+        target = self.target()
         request = api.PauseWorkflowExecutionRequest(
             namespace="default", workflow_id=target.workflow_id, run_id=target.run_id, identity=self.identity
         )
         request.request_id = self.world.name("request-")
-        self._do("PauseWorkflowExecution", request, lambda reply: self._left.append(lambda: self.unpause(target)))
+        self.do("PauseWorkflowExecution", request, lambda reply: self._left.append(lambda: self.unpause(target)))
 
     def unpause(self, target: WorkflowExecution) -> None:
         request = api.UnpauseWorkflowExecutionRequest(
             namespace="default", workflow_id=target.workflow_id, run_id=target.run_id, identity=self.identity
         )
         request.request_id = self.world.name("request-")
-        self._do("UnpauseWorkflowExecution", request)
+        self.do("UnpauseWorkflowExecution", request)
 
     def operate_on_activity(self) -> None:
-        target = self._target()
+        target = self.target()
         method = self.world.chance.choice(
             ["PauseActivity", "UnpauseActivity", "ResetActivity", "UpdateActivityOptions"]
         )
@@ -252,20 +254,20 @@ class Client:
             request.activity_options.start_to_close_timeout.CopyFrom(duration(7))
             request.update_mask.paths.append("start_to_close_timeout")
         self.world.ledger.touch(target.workflow_id)
-        self._do(method, request)
+        self.do(method, request)
 
     def reset_stickiness(self) -> None:
-        self._do("ResetStickyTaskQueue", api.ResetStickyTaskQueueRequest(namespace="default", execution=self._target()))
+        self.do("ResetStickyTaskQueue", api.ResetStickyTaskQueueRequest(namespace="default", execution=self.target()))
 
     def describe_queue(self) -> None:
         request = api.DescribeTaskQueueRequest(namespace="default", report_stats=True)
         request.task_queue.name = QUEUE
         request.task_queue_type = 1
-        self._do("DescribeTaskQueue", request)
+        self.do("DescribeTaskQueue", request)
 
     def delete(self) -> None:
-        request = api.DeleteWorkflowExecutionRequest(namespace="default", workflow_execution=self._target(run=True))
-        self._do("DeleteWorkflowExecution", request)
+        request = api.DeleteWorkflowExecutionRequest(namespace="default", workflow_execution=self.target(run=True))
+        self.do("DeleteWorkflowExecution", request)
 
     # The end.
 
@@ -277,13 +279,19 @@ class Client:
             if record.first.cron_schedule:
                 request: Any = api.TerminateWorkflowExecutionRequest(namespace="default", workflow_execution=target)
                 request.workflow_execution.run_id = ""
-                self._left.append(lambda request=request: self._do("TerminateWorkflowExecution", request))  # type: ignore[misc]
+                self._left.append(lambda request=request: self.do("TerminateWorkflowExecution", request))  # type: ignore[misc]
                 continue
             request = api.SignalWorkflowExecutionRequest(namespace="default", workflow_execution=target)
             request.signal_name = f"finish-{self.identity}/{self.world.name('f')}-1"
             request.request_id = self.world.name("request-")
-            self._left.append(lambda request=request: self._do("SignalWorkflowExecution", request))  # type: ignore[misc]
+            self._left.append(lambda request=request: self.do("SignalWorkflowExecution", request))  # type: ignore[misc]
         self._next()
+
+    def delete_schedules(self) -> None:
+        """Let no schedule start anything any more."""
+        self._left += administrators.delete_schedules(self)
+        if not self._doing:
+            self._next()
 
     def look_at_all(self) -> None:
         """Read everything once more."""
@@ -291,9 +299,9 @@ class Client:
         for record in self.world.ledger.records.values():
             target = WorkflowExecution(workflow_id=record.who.workflow_id, run_id=record.who.run_id)
             request: Any = api.DescribeWorkflowExecutionRequest(namespace="default", execution=target)
-            self._left.append(lambda request=request: self._do("DescribeWorkflowExecution", request))  # type: ignore[misc]
+            self._left.append(lambda request=request: self.do("DescribeWorkflowExecution", request))  # type: ignore[misc]
             request = api.GetWorkflowExecutionHistoryRequest(namespace="default", execution=target)
-            self._left.append(lambda request=request: self._do("GetWorkflowExecutionHistory", request))  # type: ignore[misc]
+            self._left.append(lambda request=request: self.do("GetWorkflowExecutionHistory", request))  # type: ignore[misc]
         self._next()
 
 
@@ -317,4 +325,5 @@ OPERATIONS: list[tuple[float, Callable[[Client], None]]] = [
     (1, Client.reset_stickiness),
     (1, Client.describe_queue),
     (2, Client.delete),
+    *administrators.ADMINISTRATION,
 ]

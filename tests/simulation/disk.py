@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import apsw
@@ -36,6 +36,9 @@ class Conditions(Protocol):
     async def suspend(self) -> None:
         """Comes before and after each read."""
 
+    def read(self) -> AbstractContextManager[object]:
+        """Comes around each read, and may raise what a failing disk makes SQLite raise."""
+
 
 class Calm:
     """Nothing goes wrong: every batch is written in the next turn of the loop."""
@@ -51,6 +54,9 @@ class Calm:
 
     async def suspend(self) -> None:
         return
+
+    def read(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
 
 class Disk:
@@ -85,7 +91,7 @@ class SimulatedStorage(SqliteStorage):
     def __init__(self, disk: Disk, conditions: Conditions) -> None:
         self.conditions = conditions
         self._lock = None
-        self._reading = self._writing = nullcontext
+        self._enter, self._writing = conditions.read, nullcontext
         self._sql = queries()
         self._connection: apsw.Connection = disk.connection
         self._rows = RowWriter(disk.connection)
@@ -164,5 +170,6 @@ class SimulatedStorage(SqliteStorage):
         done(failure)
 
     async def _listing(self, sql: str, params: tuple[Any, ...]) -> list[Any]:
-        rows: list[Any] = self._connection.execute(sql, params).fetchall()
+        with self._reading():
+            rows: list[Any] = self._connection.execute(sql, params).fetchall()
         return rows

@@ -21,6 +21,7 @@ class Rates:
     slow_commit: float = 0.01
     full_disk: float = 0.0015
     suspend: float = 0.3
+    fail_read: float = 0.004
     slow_read: float = 0.005
     stall: float = 0.04
     die: float = 0.01
@@ -28,7 +29,7 @@ class Rates:
     twice: float = 0.05
 
 
-CALM = Rates(0, 0, 0, 0, 0, 0, 0.1, 0, 0, 0, 0, 0)
+CALM = Rates(**{**dict.fromkeys(vars(Rates()), 0.0), "suspend": 0.1})
 
 
 class Faults:
@@ -51,6 +52,12 @@ class Faults:
             self._counts[f"fault {name.replace('_', ' ')}"] += 1
             return True
         return False
+
+    def clock_jump_ns(self) -> int:
+        """By how much somebody sets the wall clock."""
+        jump_ns = self.chance.choice([-3600, -600, -60, -5, 5, 60, 600]) * S + self.chance.randrange(S)
+        self._counts[f"fault clock set {'back' if jump_ns < 0 else 'forward'}"] += 1
+        return jump_ns
 
     def network_delay_ns(self) -> int:
         if self.happens("delay"):

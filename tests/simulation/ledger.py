@@ -9,34 +9,48 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from tests.simulation import resets
+from tests.simulation.entities import Entities
 from tests.simulation.records import NAMES, Record
 
 from perdure.engine.execution import Kind
 from perdure.rpc import tokens
-from perdure.storage.base import Batch
+from perdure.storage.base import Batch, RunChange
 
+OWED = (Kind.FOLLOW_UP, Kind.SCHEDULED)
+"""What a closed run may still owe others."""
 OPEN_STATUSES = (1, 8)
 """Running and paused."""
+_NONE = ((-1, 0), 0, b"")
 LONG_NS = 30_000_000_000
 """Longer than any answer is on its way out of the server."""
 
 
 class Ledger:
-    """See the module's text. `now_ns` tells the time, `count` counts what occurs."""
+    """See the module's text. `now_ns` is the server's time, `passed_ns` what passes; `counts` takes what occurs."""
 
-    def __init__(self, complain: Callable[[str], None], now_ns: Callable[[], int], counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        complain: Callable[[str], None],
+        now_ns: Callable[[], int],
+        passed_ns: Callable[[], int],
+        counts: Counter[str],
+    ) -> None:
         self._complain = complain
         self._now_ns = now_ns
+        self._passed_ns = passed_ns
         self._counts = counts
         self.records: dict[int, Record] = {}
         self.by_run_id: dict[str, Record] = {}
         self.by_workflow: dict[str, list[Record]] = {}
         self.deleted: set[str] = set()
+        self.latest_ns = 0
+        """The latest time that a process of the server has seen before it crashed."""
         self.epoch = 0
         """Grows when memory may have lost what it knew: at a crash, or when a commit failed."""
         self._handed: dict[tuple[str, int, int], tuple[int, bytes]] = {}
-        self._latest: dict[str, tuple[int, int, bytes]] = {}
-        """By run: (when the workflow task was started, when it was handed out, its token) of the newest."""
+        self._latest: dict[str, tuple[tuple[int, int], int, bytes]] = {}
+        """By run: ((epoch, when the workflow task was started), when it was handed out, its token) of the newest."""
         self._handed_activities: dict[tuple[str, int], int] = {}
         self._accepted: Counter[bytes] = Counter()
         self._not_before: dict[tuple[str, int], tuple[int, int]] = {}
@@ -47,35 +61,64 @@ class Ledger:
         self._clock = 0
         self._started_by: dict[str, str] = {}
         self._children: dict[tuple[str, int], str] = {}
+        self._reports_by_way_of: dict[str, set[str]] = {}
+        """Of a run that a reset made, those to which its children report, who pass it on as long as they are there."""
+        self.entities = Entities(self, complain, counts)
+        self.batch_resets: set[tuple[str, str]] = set()
+        self._reset_by: dict[str, str] = {}
 
     # What is durable.
 
     def written(self, batch: Batch) -> None:
         for change in batch.runs.values():
-            record = self.records.get(change.run_key)
-            if change.delete:
-                if record is not None:
-                    record.deleted = True
-                    self.deleted.add(record.who.run_id)
-                    del self.records[change.run_key]
-                continue
-            if change.insert is not None:
-                if "/" in change.insert.namespace_id:
-                    continue
-                record = self.records[change.run_key] = Record(
-                    change.run_key,
-                    change.insert,
-                    self._complain,
-                    lambda workflow_id: (workflow_id, "") in self._touched,
-                )
-                self.by_run_id[change.insert.run_id] = record
-                self.by_workflow.setdefault(change.insert.workflow_id, []).append(record)
-            if record is None:
-                continue
-            for event in record.write(change):
-                self._count(record, event)
-            if record.end and not record.ended_ns:
-                record.ended_ns = self._now_ns()
+            if self.records.get(change.run_key) is None:
+                self.entities.written(change)
+        born = [record for change in batch.runs.values() if (record := self._written(change)) is not None]
+        for record in born:
+            event = resets.beginning(record)
+            if event is not None:
+                self._counts["reached reset"] += 1
+                resets.check(self, record, event)
+            siblings = self.by_workflow[record.who.workflow_id]
+            if sum(not each.end and not each.deleted for each in siblings) > 1:
+                record.complain("two runs of its workflow id are open")
+        self.entities.settled()
+
+    def _written(self, change: RunChange) -> Record | None:
+        """A change of a run. Returns the run if it began."""
+        record, born = self.records.get(change.run_key), None
+        if change.delete:
+            if record is not None:
+                record.deleted = True
+                self.deleted.add(record.who.run_id)
+                del self.records[change.run_key]
+            return None
+        if change.insert is not None:
+            if "/" in change.insert.namespace_id:
+                return None
+            record = born = self.records[change.run_key] = Record(
+                change.run_key, change.insert, self._complain, self._is_workflow_touched
+            )
+            record.begun_ns = self._passed_ns()
+            self.by_run_id[change.insert.run_id] = record
+            self.by_workflow.setdefault(change.insert.workflow_id, []).append(record)
+        if record is None:
+            return None
+        for event in record.write(change):
+            self._count(record, event)
+        if record.end and not record.ended_ns:
+            record.ended_ns = self._passed_ns()
+        return born
+
+    def take_over_children(self, from_run_id: str, to_run_id: str, before_event_id: int) -> None:
+        """A reset was made: the children that had been initiated before are those of the new run, too."""
+        for (run_id, number), child in list(self._children.items()):
+            if run_id == from_run_id and number < before_event_id:
+                self._children.setdefault((to_run_id, number), child)
+                self._reports_by_way_of[to_run_id] = {from_run_id, *self._reports_by_way_of.get(from_run_id, ())}
+
+    def _is_workflow_touched(self, workflow_id: str) -> bool:
+        return (workflow_id, "") in self._touched or ("", "") in self._touched
 
     def _count(self, record: Record, event: Any) -> None:
         name = NAMES[event.event_type]
@@ -83,6 +126,7 @@ class Ledger:
         if name == "WORKFLOW_EXECUTION_SIGNALED":
             self._check_order(record, event.workflow_execution_signaled_event_attributes.signal_name)
         elif name == "WORKFLOW_EXECUTION_STARTED":
+            self.entities.started(record, event.workflow_execution_started_event_attributes)
             self._check_birth(record, event.workflow_execution_started_event_attributes)
         elif name == "ACTIVITY_TASK_STARTED":
             self._check_activity(record, event.activity_task_started_event_attributes)
@@ -127,7 +171,7 @@ class Ledger:
         self._touched.add((workflow_id, ""))
 
     def _is_touched(self, record: Record, scheduled: int) -> bool:
-        return (record.who.workflow_id, "") in self._touched
+        return self._is_workflow_touched(record.who.workflow_id)
 
     # What was told. `arrived_ns` is when the request came in.
 
@@ -135,6 +179,7 @@ class Ledger:
         check = getattr(self, f"_{method}", None)
         if check is not None:
             check(request, reply, arrived_ns)
+        self.entities.replied(method, request, reply)
 
     def _record(self, run_id: str) -> Record | None:
         record = self.by_run_id.get(run_id)
@@ -158,7 +203,7 @@ class Ledger:
         )
         self._counts["reached unwritten task"] += reply.attempt > 1
         token = tokens.decode(tokens.WorkflowTaskToken, reply.task_token)
-        if record.end and self._now_ns() - record.ended_ns > LONG_NS:
+        if record.end and self._passed_ns() - record.ended_ns > LONG_NS:
             record.complain(f"task {token.scheduled_event_id} was handed out behind the end")
         key = (token.run_id, token.scheduled_event_id, token.attempt)
         epoch, before = self._handed.get(key, (-1, b""))
@@ -166,9 +211,9 @@ class Ledger:
         if epoch == self.epoch and not eager:
             record.complain(f"workflow task {key[1:]} was handed out twice")
         self._handed[key] = (self.epoch, reply.task_token)
-        latest_ns, _, _ = self._latest.get(token.run_id, (0, 0, b""))
-        if token.started_ns >= latest_ns:  # an earlier one may still have been on its way out
-            self._latest[token.run_id] = (token.started_ns, self._now_ns(), reply.task_token)
+        latest, _, _ = self._latest.get(token.run_id, _NONE)
+        if (self.epoch, token.started_ns) >= latest:  # an earlier one may still have been on its way out
+            self._latest[token.run_id] = ((self.epoch, token.started_ns), self._now_ns(), reply.task_token)
 
     def _RespondWorkflowTaskCompleted(self, request: Any, reply: Any, arrived_ns: int) -> None:
         token = tokens.decode(tokens.WorkflowTaskToken, request.task_token)
@@ -176,7 +221,7 @@ class Ledger:
         if record is None:
             return
         self._accept(record, request.task_token, f"workflow task {token.scheduled_event_id}")
-        _, handed_ns, latest = self._latest.get(token.run_id, (0, 0, b""))
+        _, handed_ns, latest = self._latest.get(token.run_id, _NONE)
         if latest != request.task_token and handed_ns < arrived_ns:
             record.complain(f"a stale completion of workflow task {token.scheduled_event_id} was accepted")
         if reply.HasField("workflow_task") and reply.workflow_task.task_token:
@@ -185,7 +230,7 @@ class Ledger:
             self._counts["reached eager activity"] += 1
             self._PollActivityTaskQueue(request, task, arrived_ns)
         self._handed.pop((token.run_id, token.scheduled_event_id, token.attempt), None)
-        if reply.reset_history_event_id:
+        if reply.reset_history_event_id or not (record.last_started or request.commands):
             self._counts["reached task discarded"] += 1
             return
         if record.deleted:
@@ -219,8 +264,9 @@ class Ledger:
         if record.attempts.get(key[1], 1) < token.attempt:
             record.complain(f"attempt {token.attempt} of activity {key[1]} is not durable")
         attempt, not_before_ns = self._not_before.get(key, (0, 0))
-        if attempt == token.attempt and self._now_ns() < not_before_ns:
-            record.complain(f"attempt {attempt} of activity {key[1]} began {not_before_ns - self._now_ns()} ns early")
+        early_ns = not_before_ns - max(self._now_ns(), self.latest_ns)
+        if attempt == token.attempt and early_ns > 0:
+            record.complain(f"attempt {attempt} of activity {key[1]} began {early_ns} ns early")
         maximum = reply.retry_policy.maximum_attempts
         if maximum and token.attempt > maximum:
             record.complain(f"attempt {token.attempt} of activity {key[1]}, which may have {maximum}")
@@ -230,7 +276,8 @@ class Ledger:
         record = self._record(token.run_id)
         if record is None:
             return
-        self._accept(record, request.task_token, f"attempt {token.attempt} of activity {token.scheduled_event_id}")
+        if not self._is_touched(record, token.scheduled_event_id):
+            self._accept(record, request.task_token, f"attempt {token.attempt} of activity {token.scheduled_event_id}")
         latest = self._handed_activities.get((token.run_id, token.scheduled_event_id), 0)
         if latest > token.attempt and not self._is_touched(record, token.scheduled_event_id):
             record.complain(
@@ -266,12 +313,23 @@ class Ledger:
             return
         if not reply.started:
             return
+        if record.reset_from:
+            return
         known = self._started_by.setdefault(request.request_id, reply.run_id)
         runs = self.by_workflow[record.who.workflow_id]
         if known != reply.run_id and known not in self.deleted and runs[runs.index(record) - 1].who.run_id == known:
             record.complain(f"the repeat of a start that had begun {known}")
         if reply.HasField("eager_workflow_task"):
             self._PollWorkflowTaskQueue(request, reply.eager_workflow_task, arrived_ns)
+
+    def _ResetWorkflowExecution(self, request: Any, reply: Any, arrived_ns: int) -> None:
+        record = self._record(reply.run_id)
+        if record is None:
+            return
+        known = self._reset_by.setdefault(request.request_id, reply.run_id)
+        runs = self.by_workflow[record.who.workflow_id]
+        if known != reply.run_id and known not in self.deleted and runs[runs.index(record) - 1].who.run_id == known:
+            record.complain(f"the repeat of a reset that had made {known}")
 
     def _SignalWithStartWorkflowExecution(self, request: Any, reply: Any, arrived_ns: int) -> None:
         record = self._record(reply.run_id)
@@ -385,18 +443,21 @@ class Ledger:
             ends.setdefault(record.first.first_execution_run_id, []).append(record)
         found = []
         for parent in self.open_records():
+            if self._reports_by_way_of.get(parent.who.run_id, set()) & self.deleted:
+                continue
             for number, (what, _) in parent.open.items():
                 child = self._children.get((parent.who.run_id, number)) if what == "child" else None
                 chain = ends.get(child.rpartition("/")[2], []) if child else []
-                if chain and all(record.end for record in chain):
+                if chain and all(record.end and not record.gave_way for record in chain):
                     found.append(f"{parent.name}: child {child} has ended, and event {number} has not")
         return found
 
     def busy(self) -> list[str]:
-        """What open runs still wait for, apart from the limits of their own lives."""
+        """What open runs still wait for, apart from the limits of their own lives, and what closed ones owe."""
         return [
             f"{record.name}: {Kind(kind).name} {key} waits"
-            for record in self.open_records()
+            for record in self.records.values()
             for (kind, key), row in record.pending.items()
-            if (row.due_ns is not None or row.queue is not None) and kind != Kind.LIFETIME
-        ]
+            if (row.due_ns is not None or row.queue is not None)
+            and (kind in OWED if record.end else kind != Kind.LIFETIME)
+        ] + self.entities.busy()

@@ -93,8 +93,8 @@ class Network:
         if process is None or not process.serving:
             self._back(exchange, None, UNAVAILABLE, "connection refused")
             return
-        arrived_ns = world.clock.now_ns()
-        before = world.ledger.snapshot() if exchange.method in LISTINGS else None
+        arrived_ns = world.server_ns()
+        before = LISTINGS[exchange.method][0](world) if exchange.method in LISTINGS else None
 
         def finish(data: bytes | None, code: int, message: str) -> None:
             self._leave(exchange, process, data, code, message, arrived_ns, before)
@@ -126,7 +126,7 @@ class Network:
         world.trace(f"{exchange.method} answered", reply.SerializeToString(deterministic=True))
         world.ledger.replied(exchange.method, exchange.request, reply, arrived_ns)
         if before is not None:
-            LISTINGS[exchange.method](world, exchange.request, reply, before)
+            LISTINGS[exchange.method][1](world, exchange.request, reply, before)
         self._back(exchange, reply, 0, "")
 
     def _back(self, exchange: Exchange, reply: Any, code: int, message: str) -> None:
@@ -140,6 +140,14 @@ class Network:
         for exchange in list(self.waiting):
             if any(call.process is process for call in exchange.calls):
                 self._back(exchange, None, UNAVAILABLE, "connection reset")
+
+
+def _runs(world: World) -> Any:
+    return world.ledger.snapshot()
+
+
+def _schedules(world: World) -> Any:
+    return world.ledger.entities.snapshot()
 
 
 def _listed(world: World, request: Any, reply: Any, before: Any) -> None:
@@ -156,8 +164,19 @@ def _described(world: World, request: Any, reply: Any, before: Any) -> None:
     world.ledger.check_description(reply, before)
 
 
-LISTINGS: dict[str, Callable[[World, Any, Any, Any], None]] = {
-    "ListWorkflowExecutions": _listed,
-    "CountWorkflowExecutions": _counted,
-    "DescribeWorkflowExecution": _described,
+def _schedules_listed(world: World, request: Any, reply: Any, before: Any) -> None:
+    world.ledger.entities.check_listing([each.schedule_id for each in reply.schedules], before)
+
+
+def _schedules_counted(world: World, request: Any, reply: Any, before: Any) -> None:
+    world.ledger.entities.check_count(reply.count, before)
+
+
+LISTINGS: dict[str, tuple[Callable[[World], Any], Callable[[World, Any, Any, Any], None]]] = {
+    "ListWorkflowExecutions": (_runs, _listed),
+    "CountWorkflowExecutions": (_runs, _counted),
+    "DescribeWorkflowExecution": (_runs, _described),
+    "ListSchedules": (_schedules, _schedules_listed),
+    "CountSchedules": (_schedules, _schedules_counted),
 }
+"""What is compared with what was durable when it was asked for: (what is kept of that, the comparison)."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import apsw
 from tests.simulation.disk import SimulatedStorage
 from tests.simulation.faults import MS, S
 from tests.simulation.loop import SimulatedLoop
 
-from perdure.clock import SeededIds, Timer
+from perdure.clock import RealClock, SeededIds
 from perdure.config import Settings
 from perdure.errors import PerdureError, Unavailable
 from perdure.rpc import status
@@ -24,25 +26,6 @@ from perdure.storage.base import Batch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-
-class ProcessClock:
-    """The simulated clock as a process sees it: its callbacks end with it."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def now_ns(self) -> int:
-        return self._process.world.clock.now_ns()
-
-    def call_at(self, due_ns: int, callback: Callable[[], None]) -> Timer:
-        process = self._process
-
-        def due() -> None:
-            if process.alive:
-                process.loop.call_soon(callback)
-
-        return process.world.clock.call_at(due_ns, due)
 
 
 class ServerCall(CallState):
@@ -84,6 +67,7 @@ class Process:
         self.serving = False
         self.crash_at_commit = ""
         self.loop = SimulatedLoop(world.clock, lambda context: world.complain(f"the loop: {context}"))
+        self.clock = RealClock(self.loop, world.wall_ns, world.clock.now_ns)
         self.handlers: dict[str, Handler] = {}
         self.runtime: Runtime | None = None
         self._full_until_ns = 0
@@ -103,12 +87,10 @@ class Process:
         ids = SeededIds(world.chance.getrandbits(64))
         storage = SimulatedStorage(world.disk, self)
         settings = Settings(namespaces=("other",), search_attributes={"Mood": "Keyword", "Size": "Int"})
-        server = Server(settings, clock=ProcessClock(self), ids=ids)
+        server = Server(settings, clock=self.clock, ids=ids)
         while True:
             try:
-                runtime = await Runtime.open(
-                    storage, ProcessClock(self), ids, settings.dynamic, cache_bytes=world.cache_bytes
-                )
+                runtime = await Runtime.open(storage, self.clock, ids, settings.dynamic, cache_bytes=world.cache_bytes)
                 cluster_id = await server._prepare(runtime)
                 break
             except Unavailable:  # a disk that fails now: an operator would start it again
@@ -172,6 +154,12 @@ class Process:
         if self.crash_at_commit == "after":
             self.world.crash("after a commit")
         return self.alive
+
+    def read(self) -> AbstractContextManager[object]:
+        if self.world.faults.happens("fail_read"):
+            self.world.note("a read fails")
+            raise apsw.IOError("IOError: disk I/O error")
+        return nullcontext()
 
     async def suspend(self) -> None:
         world, rates = self.world, self.world.faults.rates

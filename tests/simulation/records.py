@@ -9,6 +9,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
 
+from perdure.engine.apply import RESETTER
 from perdure.engine.execution import Kind, decode_item
 from perdure.storage.base import RunChange, RunIdentity
 
@@ -72,6 +73,13 @@ class Record:
         self.started: dict[int, int] = {}
         self.ended_as: dict[int, str] = {}
         self.signals: list[str] = []
+        self.signal_events: list[tuple[int, str]] = []
+        """(event id, name) of each signal."""
+        self._signaled_by: set[tuple[str, str]] = set()
+        self.gave_way = False
+        """It was terminated by a reset: its parent is told nothing, as in the real server."""
+        self.reset_from = ""
+        """The run that was reset, if this one began so."""
         self.updates: Counter[tuple[str, str]] = Counter()
         self.outcomes: dict[str, bytes] = {}
         self.pending: dict[tuple[int, str], Any] = {}
@@ -81,6 +89,7 @@ class Record:
         self.policies: dict[int, Any] = {}
         self.last_started = 0
         self.end = ""
+        self.begun_ns = 0
         self.ended_ns = 0
         self.status = 0
         self.deleted = False
@@ -183,18 +192,25 @@ class Record:
         if name == "WORKFLOW_EXECUTION_STARTED":
             self.first = attributes
         elif name == "WORKFLOW_EXECUTION_SIGNALED":
-            if attributes.signal_name in self.signals:
+            sender = attributes.external_workflow_execution.run_id or attributes.request_id
+            by = (attributes.signal_name, sender)
+            if by in self._signaled_by:  # a run that a reset made may send again what the old one had sent
                 self.complain(f"signal {attributes.signal_name} was delivered twice")
+            self._signaled_by.add(by)
             self.signals.append(attributes.signal_name)
+            self.signal_events.append((event.event_id, attributes.signal_name))
         elif name == "ACTIVITY_TASK_STARTED":
             self._start(event.event_id, name, attributes.scheduled_event_id, "activity")
             policy = self.open[attributes.scheduled_event_id][1].activity_task_scheduled_event_attributes.retry_policy
-            if policy.maximum_attempts and attributes.attempt > policy.maximum_attempts:
+            most = policy.maximum_attempts
+            if most and attributes.attempt > most and not self._touched(self.who.workflow_id):
                 self.complain(f"attempt {attributes.attempt} of an activity that may have {policy.maximum_attempts}")
         elif name == "WORKFLOW_TASK_STARTED":
             self._start(event.event_id, name, attributes.scheduled_event_id, "workflow task")
         elif name == "CHILD_WORKFLOW_EXECUTION_STARTED":
             self._start(event.event_id, name, attributes.initiated_event_id, "child")
+        elif name == "WORKFLOW_EXECUTION_TERMINATED":
+            self.gave_way = attributes.identity == RESETTER
         elif name in ("WORKFLOW_EXECUTION_UPDATE_ACCEPTED", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"):
             self._update(name.rpartition("_")[2], attributes)
 

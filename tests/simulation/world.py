@@ -27,8 +27,12 @@ STEPS = 1_000
 MIN_CRASHES = 3
 HEAL_S = 4 * 3600
 """Simulated time in which everything has to come to its end once nothing goes wrong any more."""
-SETTLE_S = 20
+SETTLE_S = 60
 HEAL_STEPS = 60_000
+MAX_OFFSET_NS = 5400 * S
+"""How wrong the wall clock may be."""
+LATE_SCHEDULE_NS = 90 * S
+"""How long after its time a schedule's action may still not have been taken when all has settled."""
 LATE_NS = 30 * S
 """How long after its time a deadline may still stand, once nothing goes wrong any more."""
 
@@ -52,10 +56,12 @@ class World:
         self.wanted_steps = steps
         self.chance = random.Random(seed)
         self.clock = ManualClock()
+        """What passes. What the machine's wall clock says may be something else."""
+        self._wall_offset_ns = 0
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
         self.faults = Faults(self.chance, self.counts)
-        self.ledger = Ledger(self.complain, self.clock.now_ns, self.counts)
+        self.ledger = Ledger(self.complain, self.server_ns, self.clock.now_ns, self.counts)
         self.disk = Disk()
         self.network = Network(self)
         self.cache_bytes = self.chance.choice([0, 20_000, 10**8, 10**8])
@@ -90,16 +96,34 @@ class World:
     def note(self, words: str) -> None:
         self.trace(words, b"")
 
-    def name(self, what: str) -> str:
+    def number(self) -> int:
         self._names += 1
-        return f"{what}{self._names}"
+        return self._names
+
+    def name(self, what: str) -> str:
+        return f"{what}{self.number()}"
 
     def after(self, delay_ns: int, callback: Callable[[], object]) -> None:
         self.clock.call_at(self.clock.now_ns() + delay_ns, callback)  # type: ignore[arg-type]
 
+    # Time.
+
+    def wall_ns(self) -> int:
+        return self.clock.now_ns() + self._wall_offset_ns
+
+    def server_ns(self) -> int:
+        """What time the server thinks it is."""
+        return self.process.clock.now_ns() if self.process is not None else self.wall_ns()
+
+    def _set_clock(self) -> None:
+        offset_ns = self._wall_offset_ns + self.faults.clock_jump_ns()
+        self._wall_offset_ns = max(-MAX_OFFSET_NS, min(MAX_OFFSET_NS, offset_ns))
+        self.note(f"the wall clock is set: {self._wall_offset_ns}")
+
     # The server.
 
     def boot(self) -> None:
+        self.counts["reached a restart at an earlier time"] += self.wall_ns() < self.ledger.latest_ns
         self.process = Process(self, self.crashes)
         self.process.start()
 
@@ -108,6 +132,7 @@ class World:
         if process is None:
             return
         self.note(f"crash {when}")
+        self.ledger.latest_ns = max(self.ledger.latest_ns, self.server_ns())
         self.counts[f"fault crash {when}"] += 1
         self.crashes += 1
         self.ledger.epoch += 1
@@ -115,8 +140,13 @@ class World:
         self._dead.append(process)  # its coroutines must not be collected while the world goes on
         self.process = None
         self.network.cut(process)
+        if not self.healing and self.chance.random() < 0.1:
+            self._set_clock()
         down_ns = self.chance.choice([10 * MS, 200 * MS, 2 * S, 20 * S])
         self.after(self.chance.randrange(down_ns) + MS, self.boot)
+
+    def _plan_clock(self) -> list[int]:
+        return sorted(self.chance.randrange(self.wanted_steps) for _ in range(self.chance.choice([0, 0, 1, 2, 4])))
 
     def _plan_crashes(self) -> list[int]:
         number = MIN_CRASHES + self.chance.choice([0, 0, 1, 3])
@@ -143,7 +173,7 @@ class World:
 
     def _live(self) -> None:
         self.boot()
-        crashes = self._plan_crashes()
+        crashes, clock = self._plan_crashes(), self._plan_clock()
         for actor in (*self.workers, *self.clients):
             self.after(self.chance.randrange(1, 50) * MS, actor.start)
         while (self.steps < self.wanted_steps or self.crashes < MIN_CRASHES) and not self.problems:
@@ -152,6 +182,9 @@ class World:
             if crashes and self.steps >= crashes[0] and self.process is not None and not self.process.crash_at_commit:
                 del crashes[0]
                 self._crash_soon()
+            if clock and self.steps >= clock[0]:
+                del clock[0]
+                self._set_clock()
             self._step()
         if not self.problems:
             self._heal()
@@ -177,13 +210,15 @@ class World:
         self.note("healing")
         self.healing = self.settling = True
         self.faults.heal()
+        self._wall_offset_ns = max(self._wall_offset_ns, self.ledger.latest_ns - self.clock.now_ns())
         if self.process is not None:
             self.process.heal()
         for worker in self.workers:
             worker.revive()
         self._until(lambda: False, SETTLE_S)
-        for words in self.ledger.unreported():
+        for words in [*self.ledger.unreported(), *self.ledger.entities.lost(self.server_ns() - LATE_SCHEDULE_NS)]:
             self.complain(words)
+        self.clients[0].delete_schedules()
         self.settling = False
         if not self._until(lambda: not self.ledger.busy() and all(c.idle for c in self.clients), HEAL_S):
             for words in [*self.ledger.busy(), *(c.stuck for c in self.clients if not c.idle)][:5]:
@@ -210,7 +245,7 @@ class World:
         return bool(self.problems)
 
     def _check_quiet(self) -> None:
-        for words in [*self.ledger.overdue(self.clock.now_ns() - LATE_NS), *self.ledger.unreported()]:
+        for words in [*self.ledger.overdue(self.server_ns() - LATE_NS), *self.ledger.unreported()]:
             self.complain(words)
         for record in self.ledger.open_records():
             if record.status == 1 and record.last_started and record.unseen():
@@ -228,6 +263,7 @@ def _undisturbed(listener: Listener) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     sys.unraisablehook = lambda _: None
     gc.disable()
+    gc.freeze()  # what is there stays: no need to look at it again
     try:
         yield
         listener.setLevel(logging.CRITICAL)

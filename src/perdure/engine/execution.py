@@ -420,8 +420,9 @@ class Execution:
 
     @property
     def pending_workflow_task(self) -> WorkflowTask | None:
-        task: WorkflowTask | None = self.pending[Kind.WORKFLOW_TASK].get("")
-        return task
+        """None as well for an entity, which has no such thing."""
+        tasks: dict[Key, WorkflowTask] | None = self.pending.get(Kind.WORKFLOW_TASK)
+        return tasks.get("") if tasks else None
 
     def activity(self, scheduled_event_id: int) -> Activity:
         activity: Activity = self.pending[Kind.ACTIVITY][scheduled_event_id]

@@ -12,52 +12,95 @@ from temporalio import workflow as _workflow
 
 with _workflow.unsafe.imports_passed_through():
     from perdure.patterns import options
+    from perdure.patterns.answers import Approvals, Callbacks
+    from perdure.patterns.approval import Notice, approval
+    from perdure.patterns.callback import (
+        CallbackAddress,
+        CallbackExpired,
+        CallbackFailed,
+        CallbackStalled,
+        CallbackState,
+        callback,
+    )
     from perdure.patterns.compensation import Left, SagaReport
     from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
     from perdure.patterns.fanout.api import fan_out, retry_failed
     from perdure.patterns.fanout.flat import FanOut, FanOutStream
+    from perdure.patterns.fanout.large import FanOutPages, fan_out_progress
+    from perdure.patterns.fanout.leaf import FanOutLeaf
     from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
+    from perdure.patterns.fanout.pages import Fold, Page, Pages, Remaining, Summary
+    from perdure.patterns.fanout.tree import FanOutTree
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
     from perdure.patterns.plugin import PatternsPlugin
     from perdure.patterns.poll import Polled, PollMany, poll
     from perdure.patterns.polled import GaveUp, polled, polled_many
     from perdure.patterns.progress import Progress, progress
+    from perdure.patterns.replies import Reply
     from perdure.patterns.resume import SagaResume, resume, what_is_left
     from perdure.patterns.saga import Parallel, Saga, SagaDeadline, SagaStuck, method
     from perdure.patterns.versioning import OpenRuns, open_runs, version
+    from perdure.patterns.votes import Answer, ApprovalRequest, ApprovalState, AuditEntry, Decision
+    from perdure.patterns.waits import Waits
 
 if TYPE_CHECKING:
     from perdure.patterns.idempotency import Store as Store
     from perdure.patterns.idempotency import idempotent as idempotent
 
 __all__ = [
+    "Answer",
+    "ApprovalRequest",
+    "ApprovalState",
+    "Approvals",
+    "AuditEntry",
+    "CallbackAddress",
+    "CallbackExpired",
+    "CallbackFailed",
+    "CallbackStalled",
+    "CallbackState",
+    "Callbacks",
     "DeadLetter",
+    "Decision",
     "Entity",
     "FanOut",
     "FanOutCancelled",
     "FanOutFailed",
+    "FanOutLeaf",
+    "FanOutPages",
     "FanOutProgress",
     "FanOutStream",
+    "FanOutTree",
+    "Fold",
     "GaveUp",
     "Left",
     "Limits",
+    "Notice",
     "OpenRuns",
     "Options",
     "Outcome",
+    "Page",
+    "Pages",
     "Parallel",
     "PatternsPlugin",
     "PollMany",
     "Polled",
     "Progress",
+    "Remaining",
+    "Reply",
     "Saga",
     "SagaDeadline",
     "SagaReport",
     "SagaResume",
     "SagaStuck",
     "Store",
+    "Summary",
+    "Waits",
+    "approval",
+    "callback",
     "check",
     "fan_out",
+    "fan_out_progress",
     "idempotency_key",
     "idempotent",
     "method",

@@ -2,7 +2,7 @@
 
 A step finds some targets, and then acts on all of them and says so in the job without giving way to anything else: its
 effects and the job's progress are one batch of commits, so that each target has the operation once, whatever crashes
-when. A reset reads what it takes over, so each is a step of its own; if a crash repeats one, its request id tells.
+when. A reset reads what it takes over, so each is a step of its own.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class Batches:
         positions = chosen(core, page, executor.config, executor.now_ns(namespace.id), *([1] if one_by_one else []))
         targets = {position: page.targets[position] for position in positions}
         if one_by_one:
-            outcomes = {position: await self._reset(job, target, namespace) for position, target in targets.items()}
+            outcomes = {
+                position: await self._reset(run, job, target, namespace) for position, target in targets.items()
+            }
         else:
             found = {position: await self._find(namespace, target, held) for position, target in targets.items()}
         if not self._still(run):
@@ -149,7 +151,7 @@ class Batches:
             return _outcome_of(error)
         return Outcome.DONE
 
-    async def _reset(self, job: StartBatchOperationRequest, target: Target, namespace: Namespace) -> Outcome:
+    async def _reset(self, step: Run, job: StartBatchOperationRequest, target: Target, namespace: Namespace) -> Outcome:
         request = request_for(job, _execution(target))
         assert isinstance(request, ResetWorkflowExecutionRequest)
         try:
@@ -164,7 +166,9 @@ class Batches:
                 request.workflow_execution.run_id = point.run_id
                 request.request_id = request_id(job, "reset", target.workflow_id, point.run_id)
             self.check(request)
-            await self._resets.reset(reset_of(request, namespace.id))
+            reset = reset_of(request, namespace.id)
+            reset.still = lambda: self._still(step)
+            await self._resets.begin(reset)
         except PerdureError as error:
             return _outcome_of(error)
         return Outcome.DONE

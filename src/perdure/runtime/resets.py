@@ -20,9 +20,9 @@ from perdure.engine.machines.reset import Plan, applies_again, excludes_all
 from perdure.engine.rebuild import Identity, beginning, replay
 from perdure.engine.times import get_time
 from perdure.engine.transition import State
-from perdure.errors import InvalidArgument, NotFound
+from perdure.errors import InvalidArgument, NotFound, Unavailable
 from perdure.runtime import history
-from perdure.runtime.executor import Executor
+from perdure.runtime.executor import LOST, Executor
 from perdure.runtime.run import Run
 
 CONTINUED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW
@@ -51,6 +51,8 @@ class Reset:
     excluded: frozenset[int] = frozenset()
     options: Sequence[tuple[WorkflowExecutionOptions, Collection[str]]] = ()
     check: Callable[[Run], None] = lambda run: None
+    still: Callable[[], bool] = lambda: True
+    """Looked at right before the decision: whether the reset is still wanted."""
 
 
 class Point(NamedTuple):
@@ -70,6 +72,12 @@ class Resets:
         """The new run, durable. The same request again gives the run that it made, as long as that is the current one.
 
         Raises `NotFound`, and `InvalidArgument` for an event that a workflow can't be reset to."""
+        run = await self.begin(reset)
+        await self._executor.settled(run)
+        return run
+
+    async def begin(self, reset: Reset) -> Run:
+        """`reset`, but the new run is not durable yet: what is applied next without an await is so together with it."""
         executor = self._executor
         base = await executor.find(reset.namespace_id, reset.workflow_id, reset.run_id)
         if not 1 < reset.event_id < base.core.next_event_id:
@@ -78,11 +86,7 @@ class Resets:
         with ExitStack() as held:
             held.callback(base.hold())
             current = await executor.find_current(reset.namespace_id, reset.workflow_id)
-            if current is not None and reset.request_id in (
-                current.core.start_request_id,
-                current.core.reset_request_id,
-            ):
-                await executor.settled(current)
+            if current is not None and _is_of(reset, current):
                 return current
             plan = Plan(
                 run_id=executor.ids.uuid(),
@@ -100,10 +104,12 @@ class Resets:
                 current = await executor.find_current(reset.namespace_id, reset.workflow_id)
                 if behind.is_complete and (current is None or executor.may_be_current(current)):
                     break
+            if current is not None and _is_of(reset, current):  # a repeat was faster
+                return current
+            if not reset.still():
+                raise Unavailable(LOST)
             plan.events = behind.events
-            run = executor.reset(prefix, plan, base, current, again=behind.again(current))
-        await executor.settled(run)
-        return run
+            return executor.reset(prefix, plan, base, current, again=behind.again(current))
 
     async def _take_over(self, base: Run, before_event_id: int, plan: Plan) -> State:
         """The state of a run with those events; their batches go into the plan."""
@@ -160,6 +166,11 @@ class Resets:
                 raise InvalidArgument(f"Reset point for {build_id} points to previous run and CurrentRunOnly is set")
             return Point(point.run_id, point.first_workflow_task_completed_id)
         raise InvalidArgument(f"Can't find reset point for {build_id}")
+
+
+def _is_of(reset: Reset, run: Run) -> bool:
+    """Whether the request has made the run already."""
+    return reset.request_id in (run.core.start_request_id, run.core.reset_request_id)
 
 
 def _point(run: Run, event_id: int) -> Point:

@@ -20,7 +20,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
 from perdure.clock import SECOND_NS
-from perdure.engine.execution import Activity, Item, Key, Kind, Update, UpdateState, WorkflowTask
+from perdure.engine.entity import EntityCore
+from perdure.engine.execution import OPEN, Activity, Core, Item, Key, Kind, Update, UpdateState, WorkflowTask
 from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import FailedPrecondition
@@ -57,6 +58,7 @@ class SkippedTime:
         self._act = act
         self._clock = executor.clock
         self._locks = 1 if locked else 0
+        """By how many locks exceed unlocks; above 0 no clock jumps by itself."""
         self._times: dict[str, NamespaceTime] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._order = itertools.count()
@@ -130,18 +132,20 @@ class SkippedTime:
     def published(self, run: Run, decision: Decision) -> None:
         time = self.of(run.core.namespace_id)
         for kind, key, item in decision.changes:
-            self._note(time, run, kind, key, item, decision.core.offset_ns)
+            self._note(time, run, decision.core, kind, key, item)
         self._progress(time)
 
-    def _note(self, time: NamespaceTime, run: Run, kind: Kind, key: Key, item: Item | None, offset_ns: int) -> None:
+    def _note(
+        self, time: NamespaceTime, run: Run, core: Core | EntityCore, kind: Kind, key: Key, item: Item | None
+    ) -> None:
         pending = (run.run_key, kind, key)
-        due_ns = rows.due_ns(item, offset_ns) if item is not None else None
+        due_ns = rows.due_ns(item, core.offset_ns) if item is not None else None
         if due_ns is None:
             time.due.pop(pending, None)
         elif time.due.get(pending) != due_ns:
             time.due[pending] = due_ns
             heapq.heappush(time.deadlines, (due_ns, next(self._order), pending))
-        if item is not None and _holds(item):
+        if item is not None and core.status in OPEN and _holds(item):
             time.tasks[pending] = (run, item)
         else:
             time.tasks.pop(pending, None)
@@ -164,7 +168,7 @@ class SkippedTime:
             if run is not None:
                 time = self.of(run.core.namespace_id)
                 for kind, key, item in run.execution.items():
-                    self._note(time, run, kind, key, item, run.core.offset_ns)
+                    self._note(time, run, run.core, kind, key, item)
         for time in self._times.values():
             self._progress(time)
 
@@ -212,13 +216,11 @@ class SkippedTime:
     # What clients and tests ask for.
 
     def lock(self) -> None:
-        """No clock jumps by itself until it is unlocked as often as it was locked."""
+        """No clock jumps by itself, unless more ask for the contrary."""
         self._locks += 1
 
     def unlock(self) -> None:
-        """Raises `FailedPrecondition` when nothing is locked."""
-        if not self._locks:
-            raise FailedPrecondition("Time skipping is not locked, so it can't be unlocked.")
+        """The contrary of `lock`, as often as one likes: SDKs do it for each result that they wait for."""
         self._locks -= 1
         for time in self._times.values():
             time.wake.set()
@@ -255,6 +257,29 @@ class SkippedTime:
                 time.blocked.add((pending, attempt))
         time.wake.set()
 
+    def abandon(self, namespace_id: str, run_id: str, activity_id: str = "") -> None:
+        """Who has this activity's attempt, or without an id the run's workflow task, will never answer: it does not
+        hold time, so that its timeout comes."""
+        time = self.of(namespace_id)
+        for pending, (run, item) in time.tasks.items():
+            found = item.activity_id == activity_id if isinstance(item, Activity) else not activity_id
+            if found and run.core.run_id == run_id and isinstance(item, Activity | WorkflowTask) and item.started_ns:
+                time.abandoned.add((pending, item.started_ns))
+        time.wake.set()
+
+    def abandon_worker(self, namespace_id: str, identity: str) -> None:
+        """This worker is gone: what it has, and what it may still be given, does not hold time."""
+        time = self.of(namespace_id)
+        time.gone.add(identity)
+        time.wake.set()
+
+    def idle(self, namespace_id: str) -> bool:
+        """Whether nothing will happen by itself: nothing is in flight, and nothing is due, ever."""
+        time = self.of(namespace_id)
+        if time.clock.frozen:
+            return False
+        return self.next_due_ns(time) is None and not any(True for _ in self._in_flight(time))
+
     def _movable(self, namespace_id: str | None) -> list[NamespaceTime]:
         if namespace_id is None:
             return [time for time in self._times.values() if time.mode is not Mode.REAL]
@@ -280,7 +305,7 @@ class SkippedTime:
         """Why the clock of a namespace does not jump now, a sentence each; nothing if it will."""
         time = self.of(namespace_id)
         reasons = [what for _, what in self._in_flight(time)]
-        if self._locks:
+        if self._locks > 0:
             reasons.append(f"time skipping is locked {self._locks} times")
         if time.mode is Mode.MANUAL:
             reasons.append("the clock of this namespace is moved by hand")
@@ -299,7 +324,9 @@ class SkippedTime:
     def _in_flight(self, time: NamespaceTime) -> Iterator[tuple[object, str]]:
         """What a worker has or is about to get, and what is under way: a token and a text for each."""
         for pending, (run, item) in time.tasks.items():
-            if run.deleted:
+            if run.deleted or not run.execution.running:
+                continue
+            if (pending, getattr(item, "started_ns", 0)) in time.abandoned or _identity(item) in time.gone:
                 continue
             if item_text := self._task_text(time, run, item):
                 yield (pending, getattr(item, "attempt", 0)), item_text
@@ -315,8 +342,7 @@ class SkippedTime:
             "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}#{item.activity_id}"
         )
         if item.started_ns:
-            identity = item.identity if isinstance(item, WorkflowTask) else item.last_identity
-            return f"{what} of workflow {workflow_id} is with worker {identity}"
+            return f"{what} of workflow {workflow_id} is with worker {_identity(item)}"
         queue = item.queue or ""
         if isinstance(item, WorkflowTask) and item.sticky and not self._matching.has_pollers(queue, POLLED_WITHIN_S):
             queue = workflow_queue(run.core.namespace_id, run.core.task_queue)
@@ -406,7 +432,7 @@ class SkippedTime:
         if time.advances:
             return self._move_on(time)
         due_ns = self.next_due_ns(time)
-        free = not self._locks and time.mode is Mode.SKIP and time.waiting and time.skips_left > 0
+        free = self._locks <= 0 and time.mode is Mode.SKIP and time.waiting and time.skips_left > 0
         if not free or due_ns is None or any(True for _ in self._in_flight(time)):
             return False
         time.skips_left -= 1
@@ -445,7 +471,7 @@ class SkippedTime:
             time.alarm.cancel()
         due_ns = self.next_due_ns(time)
         moments = [] if due_ns is None else [time.clock.real_ns(due_ns)]
-        if time.advances or (time.waiting and not self._locks):
+        if time.advances or (time.waiting and self._locks <= 0):
             moments.append(self._clock.now_ns() + LOOK_AGAIN_NS)
         time.alarm = self._clock.call_at(min(moments), time.wake.set) if moments else None
 
@@ -463,3 +489,10 @@ def _holds(item: Item) -> bool:
     if isinstance(item, Update):
         return item.state <= UpdateState.SENT
     return isinstance(item, WorkflowTask | Activity) and bool(item.started_ns or item.queue)
+
+
+def _identity(item: Item) -> str:
+    """Of the worker that has the task; empty if none has."""
+    if isinstance(item, WorkflowTask) and item.started_ns:
+        return item.identity
+    return item.last_identity if isinstance(item, Activity) and item.started_ns else ""

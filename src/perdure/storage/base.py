@@ -240,8 +240,15 @@ class CommitFailed(Unavailable):
         self.refused = refused
 
 
+class ReadFailed(Unavailable):
+    """The disk did not give what was asked for. The same read may go well later; nothing is lost by it."""
+
+
 class Storage(Protocol):
-    """A backend. `submit` and `resume` are called from one thread, that of the event loop."""
+    """A backend. `submit` and `resume` are called from one thread, that of the event loop.
+
+    Reads raise `ReadFailed` when the disk fails.
+    """
 
     def submit(self, batch: Batch, done: Done) -> None:
         """Queue a batch to be written; rules 1 to 3 above."""
@@ -348,6 +355,7 @@ __all__ = [
     "NamespaceRow",
     "PendingKey",
     "PendingRow",
+    "ReadFailed",
     "ReadyItem",
     "RunChange",
     "RunIdentity",

@@ -14,9 +14,9 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,6 +37,7 @@ from perdure.storage.base import (
     HistoryBatch,
     NamespaceRow,
     PendingRow,
+    ReadFailed,
     ReadyItem,
     RunIdentity,
     Scalar,
@@ -56,6 +57,7 @@ _FIRST = (MIN_ORDER, -1, -1, "")
 _LAST_CHARACTER = "\U0010ffff"
 _memory_names = itertools.count(1)
 _no_gate = nullcontext
+_DISK_ERRORS = (apsw.IOError, apsw.CantOpenError, apsw.BusyError, apsw.FullError, apsw.NoMemError)
 
 
 class SqliteStorage:
@@ -69,7 +71,7 @@ class SqliteStorage:
         gate: Gate | None = None,
     ) -> None:
         self._lock = lock
-        self._reading: Callable[[], AbstractContextManager[object]] = gate.reading if gate else _no_gate
+        self._enter: Callable[[], AbstractContextManager[object]] = gate.reading if gate else _no_gate
         self._writing: Callable[[], AbstractContextManager[object]] = gate.writing if gate else _no_gate
         self._sql = queries()
         self._connection = connection
@@ -134,6 +136,16 @@ class SqliteStorage:
         with self._writing(), transaction(self._connection):
             self._rows.purge()
         return self._rows.has_garbage
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Around each read. What the disk can't give is `ReadFailed`; all else that SQLite complains of is our bug."""
+        try:
+            with self._enter():
+                yield
+        except _DISK_ERRORS as error:
+            log.warning("reading the database failed: %s: %s", type(error).__name__, error)
+            raise ReadFailed(f"The database could not be read, please retry: {error}") from error
 
     async def find_current(self, namespace_id: str, workflow_id: str) -> int | None:
         found: int | None = self._value("find_current", namespace_id, workflow_id)

@@ -115,7 +115,7 @@ class WorkflowTasks:
             if not executor.is_durable(run):
                 await executor.settled(run)
             response = await self.response(run, core, started, sticky=sticky, poll=poll, messages=decision.messages)
-            if call.reply(response):
+            if not run.lost and call.reply(response):  # a start that a failed commit took back is of no use
                 return Taken.SERVED
         except BaseException:
             await release_workflow_task(executor, run.run_key, started)

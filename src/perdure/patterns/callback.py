@@ -1,0 +1,397 @@
+"""Callbacks: a workflow waits for an outside system, which completes once or fails once.
+
+    video = await callback(Encoded, "talk.mov", notify=submit, expires=timedelta(hours=6))
+
+`submit` is an activity: it tells the outside system where to call back (`CallbackAddress`, or a link made from it).
+The outside system answers by `Callbacks(client, workflow_id).complete(...)`, by updates or signals, or by links.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, TypeVar, TypeVarTuple, Unpack
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from perdure.patterns import options as presets
+from perdure.patterns.options import Options
+from perdure.patterns.replies import (
+    JSON,
+    Reply,
+    decoded,
+    encoding,
+    for_next_run,
+    moment,
+    refuse_unless_taken,
+    sealed,
+    unsealed,
+    why,
+)
+
+T = TypeVar("T")
+Q = TypeVar("Q")
+Args = TypeVarTuple("Args")
+
+COMPLETE, FAIL, HEARTBEAT = "perdure_callback_complete", "perdure_callback_fail", "perdure_callback_heartbeat"
+"""Updates and signals; their arguments are the id and a value: the payload, the message, the progress."""
+QUERY = "perdure_callbacks"
+"""The query: `list[CallbackState]`."""
+LONGEST_ID = 200
+LONGEST_MESSAGE = 2000
+REMEMBERED = 50
+"""Callbacks that are over and that a run hands to the next one, for late calls."""
+NOT_MORE_OFTEN = timedelta(seconds=10)
+"""Heartbeats closer than this to the last one are not noted, or a quarter of the `stall_timeout` if that is less."""
+
+
+class CallbackFailed(ApplicationError):
+    """The outside system says that it has failed."""
+
+    def __init__(self, id: str, message: str) -> None:
+        super().__init__(f"callback {id}: {message}", type="CallbackFailed", non_retryable=True)
+        self.reason = message
+
+
+class CallbackExpired(ApplicationError):
+    """The outside system did not call back in time."""
+
+    def __init__(self, id: str, at: datetime) -> None:
+        super().__init__(f"callback {id}: nobody called back by {at}", type="CallbackExpired", non_retryable=True)
+
+
+class CallbackStalled(ApplicationError):
+    """The outside system has not been heard of for the `stall_timeout`."""
+
+    def __init__(self, id: str, silence: timedelta, last: Any) -> None:
+        text = f"callback {id}: nothing was heard for {silence}"
+        super().__init__(text, type="CallbackStalled", non_retryable=True)
+        self.last = last
+        """The last progress, as it came."""
+
+    def progress(self, kind: type[Q]) -> Q | None:
+        """The last progress as a value of that type; None if there was none. In workflow code.
+
+        except CallbackStalled as stalled:
+            frame = stalled.progress(int) or 0
+        """
+        return None if self.last is None else decoded(self.last, kind)
+
+
+@dataclass(frozen=True)
+class CallbackAddress:
+    """Where to call back; the first argument of the activity `notify`."""
+
+    callback: str
+    """The id of the callback in its workflow."""
+    workflow_id: str
+    chain: str
+    """The first run of the workflow's chain: to whom an answer belongs, even if the workflow's id is used again."""
+    expires: datetime
+
+
+@dataclass
+class CallbackState:
+    """All about a callback: what the query tells, and what a run hands to the one that continues it."""
+
+    id: str
+    opened: datetime
+    expires: datetime
+    chain: str = ""
+    stall_s: float = 0.0
+    """0: silence is fine."""
+    notified: bool = False
+    heard: datetime | None = None
+    """When it was last heard of; None: not yet."""
+    heartbeats: int = 0
+    progress: Any = None
+    """The last, as it came."""
+    outcome: Literal["", "completed", "failed", "expired", "stalled", "cancelled"] = ""
+    """The empty text while it is open."""
+    value: str = ""
+    """Of a callback that has completed, until the workflow's code has got it: a payload, serialized, in base64."""
+    message: str = ""
+    """Why it has failed."""
+    ended: datetime | None = None
+    handed_over: datetime | None = None
+    """When the workflow's code has got what came; None: not yet."""
+
+    def close(self, now: datetime, outcome: Literal["completed", "failed", "expired", "stalled", "cancelled"]) -> None:
+        """Once and for all."""
+        assert not self.outcome
+        self.outcome, self.ended = outcome, now
+
+    def next_due(self) -> datetime:
+        """When it ends by itself."""
+        silent = [self.heard + timedelta(seconds=self.stall_s)] if self.stall_s and self.heard else []
+        return min([self.expires, *silent])
+
+    def pass_time(self, now: datetime) -> None:
+        """End it if it is due."""
+        if not self.outcome and now >= self.next_due():
+            self.close(now, "expired" if now >= self.expires else "stalled")
+
+    def sentence(self) -> str:
+        """How it stands, for people."""
+        if not self.outcome:
+            return f"It is open until {moment(self.expires)}."
+        assert self.ended is not None
+        why = f" ({self.message})" if self.message else ""
+        return f"it has {'been ' if self.outcome == 'cancelled' else ''}{self.outcome} on {moment(self.ended)}{why}."
+
+
+async def callback(
+    kind: type[T],
+    *args: *Args,
+    notify: Callable[[CallbackAddress, Unpack[Args]], Any] | None,
+    expires: timedelta | datetime,
+    stall_timeout: timedelta | None = None,
+    check: Callable[[T], object] | None = None,
+    id: str = "callback",
+    options: Options = presets.flaky_api,
+) -> T:
+    """Wait in workflow code until an outside system has called back with a `kind`, and return that.
+
+    `notify` is the activity that asks it to; it is called with the address and `args`, and with `options`. If it fails
+    for good, so does this. `None` when the outside system knows without being asked.
+
+    What can't be decoded as a `kind`, or what `check` raises for, is refused to the caller, and the wait goes on. The
+    first that is taken ends it. Raises `CallbackFailed` when the outside system says so, `CallbackExpired` at `expires`
+    (a point in time, or so long after this call), and `CallbackStalled` when there was no heartbeat for
+    `stall_timeout`, which counts from when `notify` has succeeded.
+
+    A run that continues another by `Waits` goes on with what that had. `id` tells callbacks of a workflow apart.
+
+        paid = await callback(Payment, order, notify=open_checkout, expires=timedelta(hours=1))
+    """
+    desk = CallbackDesk.current()
+    live: LiveCallback[T] = desk.claim(id) or desk.open(_opened(id, expires, stall_timeout))
+    live.expect(kind, check)
+    return await live.called(notify, args, options)
+
+
+class LiveCallback(Generic[T]):
+    """A callback of this run."""
+
+    def __init__(self, state: CallbackState) -> None:
+        self.state = state
+        self.claimed = False
+        self._kind: type[T] | None = None
+        self._check: Callable[[T], object] | None = None
+        self._value: list[T] = []
+        self._failure: Exception | None = None
+
+    def expect(self, kind: type[T], check: Callable[[T], object] | None) -> None:
+        """What the workflow's code waits for."""
+        self._kind, self._check, self.claimed = kind, check, True
+
+    async def called(self, notify: Callable[..., Any] | None, args: Sequence[Any], options: Options) -> T:
+        """Wait for it."""
+        state = self.state
+        telling: asyncio.Task[None] | None = None
+        if not state.notified and not state.outcome:
+            telling = asyncio.create_task(self._tell(notify, args, options), name=f"callback: {state.id}")
+        try:
+            while not state.outcome:
+                state.pass_time(workflow.now())
+                if self._failure is not None:
+                    raise self._failure
+                if not state.outcome:
+                    await self._until(state.next_due())
+        except (asyncio.CancelledError, Exception) as error:
+            if not state.outcome and (isinstance(error, asyncio.CancelledError) or _fails(error)):
+                state.close(workflow.now(), "cancelled")
+            raise
+        finally:
+            if telling is not None and state.outcome:
+                telling.cancel()
+        return self._result()
+
+    async def _tell(self, notify: Callable[..., Any] | None, args: Sequence[Any], options: Options) -> None:
+        if notify is not None:
+            state = self.state
+            address = CallbackAddress(state.id, workflow.info().workflow_id, state.chain, state.expires)
+            start: Callable[..., workflow.ActivityHandle[Any]] = workflow.start_activity
+            try:
+                await start(notify, args=[address, *args], **options.config())
+            except Exception as error:
+                self._failure = error
+                return
+        self._notified()
+
+    def _notified(self) -> None:
+        self.state.notified = True
+        self.state.heard = self.state.heard or workflow.now()
+
+    async def _until(self, due: datetime) -> None:
+        """Until something has happened. A heartbeat only makes it due later, which costs no timer."""
+
+        def happened() -> bool:
+            return bool(self.state.outcome) or self._failure is not None or self.state.next_due() < due
+
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(happened, timeout=due - workflow.now())
+
+    def _result(self) -> T:
+        state = self.state
+        state.handed_over = state.handed_over or workflow.now()
+        if state.outcome == "completed":
+            assert self._kind is not None
+            return self._value[0] if self._value else unsealed(state.value, self._kind)
+        if state.outcome == "failed":
+            raise CallbackFailed(state.id, state.message)
+        if state.outcome == "stalled":
+            raise CallbackStalled(state.id, timedelta(seconds=state.stall_s), state.progress)
+        raise CallbackExpired(state.id, state.expires)
+
+    def judge(self, name: str, value: Any, now: datetime) -> tuple[Reply, Any]:
+        """Whether a call counts, and the value as the workflow wants it; changes nothing."""
+        state = self.state
+        if state.outcome:
+            said_again = {COMPLETE: "completed", FAIL: "failed"}.get(name) == state.outcome
+            status: Literal["again", "late"] = "again" if said_again else "late"
+            return Reply(status, f"Nothing has changed: {state.sentence()}", state.outcome), None
+        if now >= state.expires:
+            return Reply("late", f"Nothing has changed: it has expired on {moment(state.expires)}.", "expired"), None
+        try:
+            if name == COMPLETE and self._kind is None:
+                return Reply("taken", ""), value
+            if name == COMPLETE and self._kind is not None:
+                found = decoded(value, self._kind)
+                if self._check is not None:
+                    self._check(found)
+                return Reply("taken", ""), found
+            if name == FAIL:
+                return Reply("taken", ""), decoded(value, str)[:LONGEST_MESSAGE]
+        except Exception as error:
+            return Reply("refused", f"This can't be taken, and the wait goes on: {why(error)}"), None
+        if name == HEARTBEAT and encoding(value) not in JSON:
+            return Reply("refused", "Progress has to be JSON."), None
+        if name == HEARTBEAT and state.heartbeats and state.heard and now < state.heard + self._not_more_often():
+            return Reply("again", "It was heard of a moment ago, that is enough."), None
+        return Reply("taken", ""), value
+
+    def _not_more_often(self) -> timedelta:
+        quarter = timedelta(seconds=self.state.stall_s / 4)
+        return min(quarter, NOT_MORE_OFTEN) if quarter else NOT_MORE_OFTEN
+
+    def take(self, name: str, value: Any, now: datetime) -> Reply:
+        """Count a call if it counts."""
+        reply, found = self.judge(name, value, now)
+        state = self.state
+        if not reply.taken:
+            return reply
+        if name == HEARTBEAT:
+            state.heard, state.heartbeats, state.progress = now, state.heartbeats + 1, found
+        elif name == FAIL:
+            state.message = found
+            state.close(now, "failed")
+        else:
+            self._value.append(found)
+            state.value = sealed(value)
+            state.close(now, "completed")
+        return Reply("taken", state.sentence(), state.outcome)
+
+
+class CallbackDesk:
+    """All callbacks of a run, behind their updates, signals and query."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, LiveCallback[Any]] = {}
+
+    @classmethod
+    def current(cls) -> "CallbackDesk":
+        """Of the current run; made on first use. The query's handler is what holds it."""
+        desk = getattr(workflow.get_query_handler(QUERY), "__self__", None)
+        if isinstance(desk, CallbackDesk):
+            return desk
+        desk = cls()
+        workflow.set_query_handler(QUERY, desk.query)
+        for name in (COMPLETE, FAIL, HEARTBEAT):
+            desk._listen(name)
+        return desk
+
+    def _listen(self, name: str) -> None:
+        def validate(*args: Any) -> None:
+            refuse_unless_taken(self.judge(name, args))
+
+        async def update(*args: Any) -> Reply:
+            return await self.take(name, args)
+
+        async def signal(*args: Any) -> None:
+            reply = await self.take(name, args)
+            if not reply.taken:
+                workflow.logger.warning("a signal %s was ignored: %s", name, reply.text)
+
+        workflow.set_update_handler(name, update, validator=validate)
+        workflow.set_signal_handler(name, signal)
+
+    def claim(self, id: str) -> LiveCallback[Any] | None:
+        """What the run before has left open, or what came in without its code hearing of that."""
+        live = self.all.get(id)
+        if live is not None and (
+            live.claimed or live.state.handed_over is not None or live.state.outcome == "cancelled"
+        ):
+            raise ValueError(f"there was a callback {id!r} already: give each an id of its own, callback(..., id=...)")
+        return live
+
+    def open(self, state: CallbackState) -> LiveCallback[Any]:
+        """One more."""
+        live = self.all[state.id] = LiveCallback(state)
+        return live
+
+    def carry(self) -> list[CallbackState]:
+        """For the next run: what is open, and the newest of what is over."""
+        return for_next_run([live.state for live in self.all.values()], workflow.now(), REMEMBERED)
+
+    def restore(self, states: Sequence[CallbackState]) -> None:
+        """From the run before."""
+        for state in states:
+            self.all.setdefault(state.id, LiveCallback(state))
+
+    def query(self) -> list[CallbackState]:
+        return [live.state for live in self.all.values()]
+
+    def judge(self, name: str, args: Sequence[Any]) -> Reply:
+        live, value = self._live(args)
+        return live if isinstance(live, Reply) else live.judge(name, value, workflow.now())[0]
+
+    async def take(self, name: str, args: Sequence[Any]) -> Reply:
+        live, value = self._live(args)
+        if isinstance(live, Reply):
+            return live
+        if not live.claimed and not live.state.outcome:  # just continued: its type is not known yet
+            await workflow.wait_condition(lambda: live.claimed)
+        return live.take(name, value, workflow.now())
+
+    def _live(self, args: Sequence[Any]) -> tuple[LiveCallback[Any] | Reply, Any]:
+        if not 1 <= len(args) <= 2 or not isinstance(args[0], str):
+            return Reply("refused", "The arguments are the id of a callback and a value."), None
+        live = self.all.get(args[0])
+        if live is None:
+            open_ones = [id for id, each in self.all.items() if not each.state.outcome]
+            known = f"open are: {', '.join(open_ones)}" if open_ones else "none is open"
+            text = f"There is no callback {args[0][:LONGEST_ID]!r} in this workflow; {known}."
+            return Reply("unknown", text), None
+        return live, args[1] if len(args) == 2 else None
+
+
+def _fails(error: BaseException) -> bool:
+    return isinstance(error, Exception) and workflow.is_failure_exception(error)
+
+
+def _opened(id: str, expires: timedelta | datetime, stall_timeout: timedelta | None) -> CallbackState:
+    now = workflow.now()
+    if not id or len(id) > LONGEST_ID:
+        raise ValueError(f"the id of a callback has 1 to {LONGEST_ID} characters, not {len(id)}")
+    if isinstance(expires, datetime) and expires.tzinfo is None:
+        raise ValueError(f"expires: {expires} has no time zone, so it is no point in time")
+    if isinstance(expires, timedelta) and expires <= timedelta(0):
+        raise ValueError(f"expires is {expires}: it has to be positive")
+    if stall_timeout is not None and stall_timeout <= timedelta(0):
+        raise ValueError(f"stall_timeout is {stall_timeout}: it has to be positive")
+    end = expires if isinstance(expires, datetime) else now + expires
+    stall_s = stall_timeout.total_seconds() if stall_timeout is not None else 0.0
+    return CallbackState(id, now, end, workflow.info().first_execution_run_id, stall_s)

@@ -1,0 +1,54 @@
+"""Approvals and callbacks across continue-as-new.
+
+@dataclass
+class Input:
+    order: str
+    waits: Waits = field(default_factory=Waits)
+
+@workflow.defn
+class Order:
+    @workflow.init
+    def __init__(self, input: Input) -> None:
+        input.waits.restore()
+
+    @workflow.run
+    async def run(self, input: Input) -> None:
+        ...
+        workflow.continue_as_new(Input(input.order, Waits.carry()))
+"""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from perdure.patterns.approval import Desk
+from perdure.patterns.callback import CallbackDesk, CallbackState
+from perdure.patterns.votes import ApprovalState
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What a run hands to the one that continues it: its approvals and callbacks, those that are open with their votes
+    and points in time, and the newest of those that are over, for late answers.
+
+    The next run calls `approval` and `callback` with the same ids, and goes on where this one was.
+    """
+
+    version: int = VERSION
+    approvals: list[ApprovalState] = field(default_factory=list)
+    callbacks: list[CallbackState] = field(default_factory=list)
+
+    @classmethod
+    def carry(cls) -> Self:
+        """Everything of the current run. No `await` may come between this and `workflow.continue_as_new`: what is
+        answered meanwhile would be lost."""
+        return cls(VERSION, Desk.current().carry(), CallbackDesk.current().carry())
+
+    def restore(self) -> None:
+        """Go on with it. In the `__init__` of a workflow, with `@workflow.init`, so that answers find who takes them
+        from the first moment on; that is also what update-with-start needs."""
+        if self.version > VERSION:
+            raise ValueError(f"these waits are of version {self.version}, from a newer perdure: upgrade this worker")
+        Desk.current().restore(self.approvals)
+        CallbackDesk.current().restore(self.callbacks)
