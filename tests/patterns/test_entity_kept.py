@@ -4,13 +4,15 @@ import contextlib
 from collections import Counter
 from pathlib import Path
 
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
 from tests.patterns.carts import Cart, Item, price
 from tests.patterns.lives import Nag
 from tests.patterns.twins.entity import CartByHand, Kept
 
 from perdure.testing import assert_replays
 
+LAMP = Item("lamp", 1)
 HISTORIES = Path(__file__).parent / "histories"
 
 
@@ -21,7 +23,19 @@ def counts(histories):
 async def test_an_entity_costs_what_a_hand_written_one_does(perdure):
     async with perdure.worker(Cart, CartByHand, activities=[price], task_queue="carts"):
         cart = Cart.of(perdure.client, "ours", task_queue="carts")
-        twin = await perdure.start(CartByHand.run, Kept(), id="twin")
+        twin = perdure.client.get_workflow_handle("twin")
+        await perdure.client.execute_update_with_start_workflow(
+            CartByHand.add,
+            args=["first", LAMP],
+            start_workflow_operation=WithStartWorkflowOperation(
+                CartByHand.run,
+                Kept(),
+                id="twin",
+                task_queue="carts",
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            ),
+        )
+        await cart.add(LAMP)
         for number in range(32):
             item = Item("lamp", number)
             with contextlib.suppress(WorkflowUpdateFailedError):

@@ -98,7 +98,7 @@ class Counter(Entity[Count], idle=timedelta(days=7), load=load, save=save):
 
 async def test_an_idle_entity_ends_and_goes_on(perdure):
     kept.clear()
-    perdure.faults(evict_every_task=True, duplicate_attempts=True)
+    perdure.faults(duplicate_attempts=True)
     async with perdure.worker(Counter, activities=[load, save], task_queue="counters"):
         counter = Counter.of(perdure.client, "c", task_queue="counters")
         assert await counter.up(5, message_id="five") == 5
