@@ -48,6 +48,7 @@ class PurseV3(Entity[New], name="Purse", version=3, limits=Limits(messages_a_run
         return self.state.cents
 
     @upgrade(1)
+    @staticmethod
     def _cents(old: dict[str, Any]) -> dict[str, Any]:
         return {"cents": old["euros"] * 100}
 
@@ -197,6 +198,7 @@ def test_what_a_class_may_not_be():
                 return 1
 
             @upgrade(1)
+            @staticmethod
             def _one(old: dict[str, Any]) -> dict[str, Any]:
                 return old
 
