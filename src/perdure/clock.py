@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 SECOND_NS = 1_000_000_000
+MILLISECOND_NS = 1_000_000
 RECHECK_S = 30.0
 """The loop's clock knows nothing of the wall clock being set or the machine having slept: longest time to notice."""
 
@@ -124,9 +125,10 @@ class RealClock:
         loop = self._loop = self._loop or asyncio.get_running_loop()
         if self._alarm is not None:
             self._alarm.cancel()
-        delay_s = (due_ns - self.now_ns()) / SECOND_NS
+        # Rounded up: loops count in milliseconds, and one that rings early would be armed again until it is due.
+        delay_ms = max(0, -((self.now_ns() - due_ns) // MILLISECOND_NS))
         self._alarm_due_ns = due_ns
-        self._alarm = loop.call_later(min(max(delay_s, 0.0), RECHECK_S), self._ring)
+        self._alarm = loop.call_later(min(delay_ms / 1000, RECHECK_S), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

@@ -72,6 +72,20 @@ async def test_the_real_clock_runs_what_is_due_in_order_on_the_loop():
     assert seen == ["overdue", "soon"]
 
 
+def test_the_loop_is_never_asked_to_ring_too_early():
+    class Loop:
+        asked: list[float] = []
+
+        def call_later(self, delay_s, callback):
+            self.asked.append(delay_s)
+
+    machine, loop = _Machine(), Loop()
+    clock = RealClock(loop, lambda: machine.wall_ns, lambda: machine.monotonic_ns)
+    for delay_ns in (1_200_000, 1_000_000, 300_000, 0, -5):
+        clock.call_at(clock.now_ns() + delay_ns, lambda: None)
+    assert loop.asked == [0.002, 0.001, 0.001, 0.0, 0.0]
+
+
 async def test_a_wall_clock_that_is_set_forward_is_noticed(monkeypatch):
     monkeypatch.setattr(clock_module, "RECHECK_S", 0.001)
     machine, done = _Machine(), asyncio.Event()

@@ -1,5 +1,7 @@
 """What a strict type checker says to those who use the patterns."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +11,8 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 from datetime import timedelta
 from temporalio import activity, workflow
+from perdure.patterns import ApprovalRequest, Approvals, CallbackAddress, Callbacks, Decision, Notice, Reply, Waits
+from perdure.patterns import approval, callback
 from perdure.patterns import Fold, Outcome, Page, Pages, Polled, Saga, Summary, fan_out, method, options
 from perdure.patterns import poll, polled, polled_many, progress, retry_failed, version
 
@@ -109,6 +113,37 @@ async def many() -> None:
     await fan_out(pages, weigh, fold=Fold(other_total, add))  # wrong: other items
     await fan_out(pages, weigh, as_completed=True)  # wrong: there is no such list
 
+@activity.defn
+async def tell(notice: Notice) -> None: ...
+
+@activity.defn
+def tell_sync(notice: Notice) -> None: ...
+
+@activity.defn
+async def submit(address: CallbackAddress, video: str) -> str:
+    return "job"
+
+class Mailer:
+    @activity.defn
+    async def tell(self, notice: Notice) -> None: ...
+
+async def waits(replies: Approvals, systems: Callbacks) -> None:
+    request, day = ApprovalRequest("x", "ann"), timedelta(1)
+    a: Decision = await approval(request, ["bob"], deadline=day, notify=tell, remind=day, escalate=[(day, "eve")])
+    b: bool = (await approval(request, ["bob"], deadline=day, notify=method(Mailer.tell))).approved
+    c: str = await callback(str, "x", notify=submit, expires=day)
+    d: Reply = await replies.approve("bob")
+    await systems.complete(5)
+    Waits.carry().restore()
+    await approval(request, ["bob"], deadline=day, notify=tell_sync, escalate=[(day, ["eve", "fred"])])
+    await approval(request, ["bob"])  # wrong: for ever
+    await approval("x", ["bob"], deadline=day)  # wrong: who asks?
+    await approval(request, ["bob"], deadline=day, notify=submit)  # wrong: takes no notice
+    e: int = await callback(str, "x", notify=submit, expires=day)  # wrong: a str
+    await callback(str, 1, notify=submit, expires=day)  # wrong: no video
+    await callback(str, notify=submit, expires=day)  # wrong: what to encode?
+    await callback(str, "x", notify=submit)  # wrong: for ever
+
 async def run() -> None:
     async with Saga(timedelta(hours=1)) as saga:
         a: float = await saga.step(book, "x", 1, undo=cancel, options=options.quick.but(attempts=2))
@@ -137,7 +172,10 @@ async def run() -> None:
 """
 
 
-def test_types_are_inferred_and_mistakes_found(tmp_path):
+WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
+
+
+def test_mypy_infers_types_and_finds_mistakes(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     args = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
@@ -145,5 +183,21 @@ def test_types_are_inferred_and_mistakes_found(tmp_path):
         [*args, program.name], cwd=tmp_path, env={"MYPYPATH": str(ROOT / "src")}, capture_output=True, text=True
     )
     found = {int(number) for number in re.findall(r"^program\.py:(\d+): error", told.stdout, re.MULTILINE)}
-    wrong = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
-    assert found == wrong, told.stdout + told.stderr
+    assert found == WRONG, told.stdout + told.stderr
+
+
+def test_pyright_infers_types_and_finds_mistakes(tmp_path):
+    """Strict, apart from variables that are there for their annotation alone."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    strict = {"typeCheckingMode": "strict", "reportUnusedVariable": False, "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({**strict, "extraPaths": [str(ROOT / "src")]}))
+    env = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    told = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    problems = json.loads(told.stdout)["generalDiagnostics"]
+    found = {problem["range"]["start"]["line"] + 1 for problem in problems if problem["severity"] == "error"}
+    assert found == WRONG, "\n".join(f"{each['range']['start']['line'] + 1}: {each['message']}" for each in problems)

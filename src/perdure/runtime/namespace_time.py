@@ -47,6 +47,11 @@ class SkippedClock:
         """Stand still, at this time or, if it has passed, at the present one."""
         self._frozen_ns = self._last_ns = max(time_ns, self.now_ns())
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still: what is due at this time is being done."""
+        return self._frozen_ns is not None
+
     def thaw(self) -> None:
         """Go on from where it stood still."""
         if self._frozen_ns is not None:
@@ -95,3 +100,7 @@ class NamespaceTime:
     """Queues that are known to have a worker, even if it does not poll just now."""
     blocked: set[object] = field(default_factory=set)
     """What is known not to end by itself, so that `advance` does not wait for it; it holds time as always."""
+    abandoned: set[tuple[PendingId, int]] = field(default_factory=set)
+    """Tasks, by when they were started, that nobody will ever answer, so that they don't hold time."""
+    gone: set[str] = field(default_factory=set)
+    """Identities of workers that are gone without a word."""

@@ -122,11 +122,12 @@ class Runtime:
         await self.storage.close()
 
     def _publish(self, run: Run, decision: Decision) -> None:
-        """A decision is durable, or will be with the next: offer its tasks and note its deadlines."""
+        """A decision is durable, or will be with the next: note its deadlines, then offer its tasks: one
+        that is offered to a waiting poll starts at once, and that start is published before this returns."""
+        self.time.published(run, decision)
         for kind, key, item in decision.changes:
             if item is not None and item.queue is not None:
                 self._offer(run, kind, key, item, decision.core.offset_ns)
-        self.time.published(run, decision)
         if decision.updates:
             self.published(run, decision)
         for observer in self.observers:

@@ -255,6 +255,29 @@ class SkippedTime:
                 time.blocked.add((pending, attempt))
         time.wake.set()
 
+    def abandon(self, namespace_id: str, run_id: str, activity_id: str = "") -> None:
+        """Who has this activity's attempt, or without an id the run's workflow task, will never answer: it does not
+        hold time, so that its timeout comes."""
+        time = self.of(namespace_id)
+        for pending, (run, item) in time.tasks.items():
+            found = item.activity_id == activity_id if isinstance(item, Activity) else not activity_id
+            if found and run.core.run_id == run_id and isinstance(item, Activity | WorkflowTask) and item.started_ns:
+                time.abandoned.add((pending, item.started_ns))
+        time.wake.set()
+
+    def abandon_worker(self, namespace_id: str, identity: str) -> None:
+        """This worker is gone: what it has, and what it may still be given, does not hold time."""
+        time = self.of(namespace_id)
+        time.gone.add(identity)
+        time.wake.set()
+
+    def idle(self, namespace_id: str) -> bool:
+        """Whether nothing will happen by itself: nothing is in flight, and nothing is due, ever."""
+        time = self.of(namespace_id)
+        if time.clock.frozen:
+            return False
+        return self.next_due_ns(time) is None and not any(True for _ in self._in_flight(time))
+
     def _movable(self, namespace_id: str | None) -> list[NamespaceTime]:
         if namespace_id is None:
             return [time for time in self._times.values() if time.mode is not Mode.REAL]
@@ -299,7 +322,9 @@ class SkippedTime:
     def _in_flight(self, time: NamespaceTime) -> Iterator[tuple[object, str]]:
         """What a worker has or is about to get, and what is under way: a token and a text for each."""
         for pending, (run, item) in time.tasks.items():
-            if run.deleted:
+            if run.deleted or not run.execution.running:
+                continue
+            if (pending, getattr(item, "started_ns", 0)) in time.abandoned or _identity(item) in time.gone:
                 continue
             if item_text := self._task_text(time, run, item):
                 yield (pending, getattr(item, "attempt", 0)), item_text
@@ -315,8 +340,7 @@ class SkippedTime:
             "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}#{item.activity_id}"
         )
         if item.started_ns:
-            identity = item.identity if isinstance(item, WorkflowTask) else item.last_identity
-            return f"{what} of workflow {workflow_id} is with worker {identity}"
+            return f"{what} of workflow {workflow_id} is with worker {_identity(item)}"
         queue = item.queue or ""
         if isinstance(item, WorkflowTask) and item.sticky and not self._matching.has_pollers(queue, POLLED_WITHIN_S):
             queue = workflow_queue(run.core.namespace_id, run.core.task_queue)
@@ -463,3 +487,10 @@ def _holds(item: Item) -> bool:
     if isinstance(item, Update):
         return item.state <= UpdateState.SENT
     return isinstance(item, WorkflowTask | Activity) and bool(item.started_ns or item.queue)
+
+
+def _identity(item: Item) -> str:
+    """Of the worker that has the task; empty if none has."""
+    if isinstance(item, WorkflowTask) and item.started_ns:
+        return item.identity
+    return item.last_identity if isinstance(item, Activity) and item.started_ns else ""

@@ -24,7 +24,7 @@ from temporalio.worker import Worker
 from perdure.clock import SECOND_NS
 from perdure.engine.queues import activity_queue, workflow_queue
 from perdure.runtime.namespace_time import MAX_SKIPS, Mode
-from perdure.testing.faults import DuplicateAttempts
+from perdure.testing.faults import Fault, Faults, first_attempts
 from perdure.testing.history import History
 from perdure.testing.host import Host
 from perdure.testing.mocks import Mock
@@ -93,7 +93,8 @@ class Env:
         self._plain_client = Client(host.service, namespace=self.namespace, **self._options)
         self._workers: list[_Worker] = []
         self._replay = replay
-        self._evict = self._duplicate = False
+        self._evict = False
+        self._fault: Fault | None = None
 
     async def _open(self, mode: Mode, skips: int, attributes: Sequence[SearchAttributeKey[Any]]) -> str:
         retention = Duration(seconds=RETENTION_S)
@@ -133,8 +134,9 @@ class Env:
             options["build_id"] = BUILD_ID
         if self._evict:
             options["max_cached_workflows"] = 0
-        if self._duplicate:
-            options["interceptors"] = [*options.get("interceptors", ()), DuplicateAttempts()]
+        if self._fault is not None:
+            faults = Faults(first_attempts(self._fault), self._abandon)
+            options["interceptors"] = [*options.get("interceptors", ()), faults]
         threads = None
         if "activity_executor" not in options and any(map(_is_sync, activities)):
             threads = options["activity_executor"] = ThreadPoolExecutor()
@@ -153,10 +155,34 @@ class Env:
             if threads is not None:
                 threads.shutdown(wait=False)
 
-    def faults(self, *, evict_every_task: bool = False, duplicate_attempts: bool = False) -> None:
-        """What goes wrong in workers made from now on: workflows are rebuilt from their history for each task; each
-        activity that may be tried again does its work twice."""
-        self._evict, self._duplicate = evict_every_task, duplicate_attempts
+    def faults(
+        self,
+        *,
+        evict_every_task: bool = False,
+        duplicate_attempts: bool = False,
+        late_attempts: bool = False,
+        lost_replies: bool = False,
+    ) -> None:
+        """What goes wrong in workers made from now on: workflows are rebuilt from their history for each task; of each
+        activity that may be tried again, the first attempt
+
+        - acts and fails, so that the work is done twice (`duplicate_attempts`),
+        - hangs until it has timed out and a later attempt has ended, and acts then (`late_attempts`),
+        - acts, and its reply is lost: it times out (`lost_replies`).
+
+        One of these three at a time."""
+        chosen = {
+            Fault.DUPLICATE: duplicate_attempts,
+            Fault.LATE: late_attempts,
+            Fault.LOST_REPLY: lost_replies,
+        }
+        faults = [fault for fault, wanted in chosen.items() if wanted]
+        if len(faults) > 1:
+            raise ValueError("an attempt is duplicated, late, or its reply is lost: choose one")
+        self._evict, self._fault = evict_every_task, next(iter(faults), None)
+
+    def _abandon(self, run_id: str, activity_id: str) -> None:
+        self._host.soon(self._host.time.abandon, self._id, run_id, activity_id)
 
     @overload
     async def start(self, run: MethodAsyncNoParam[S, R], **options: Any) -> WorkflowHandle[S, R]: ...
