@@ -87,6 +87,9 @@ def play(stories: dict[str, Show], address: str | None, namespace: str = "defaul
     except (RuntimeError, RPCError) as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
+    except AssertionError as error:
+        print(f"mismatch: {error}", file=sys.stderr)
+        return MISMATCH
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "storage": ("storage", "errors", "config", "clock"),
     "visibility": ("visibility", "storage.base", "errors", "config"),
     "runtime": ("runtime", "engine", "storage", "visibility", "errors", "config", "clock"),
-    "rpc": ("rpc", "runtime", "engine", "storage.base", "visibility", "errors", "config", "clock"),
+    "rpc": ("rpc", "runtime", "engine", "storage.base", "visibility", "errors", "config", "clock", "patterns.links"),
     "server": ("rpc", "runtime", "engine", "storage", "visibility", "errors", "config", "clock"),
     "testing": ("testing", "server", "runtime", "engine.decision", "engine.queues", "config", "clock"),
     "patterns": ("patterns",),

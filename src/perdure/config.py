@@ -358,6 +358,8 @@ class Settings:
     """0: any free one."""
     http_port: int | None = None
     """The port of the HTTP API; 0: any free one, None: none is served."""
+    links_keys_file: Path | None = None
+    """The keys of the links of approvals and callbacks, one a line, the first signs; None: no links are served."""
     namespaces: tuple[str, ...] = ()
     """Namespaces to have at start, besides `default`."""
     search_attributes: Mapping[str, str] = field(default_factory=dict)
@@ -382,6 +384,8 @@ class Settings:
         for name, port in (("port", self.port), ("http-port", self.http_port or 0)):
             if not 0 <= port <= 65535:
                 raise StartupError(f"{name}: {port} is not a TCP port; give one from 0 (any free one) to 65535.")
+        if self.links_keys_file is not None and self.http_port is None:
+            raise StartupError("links-keys-file: links are served over HTTP; give an http-port, too.")
         for name, value, choices in (
             ("transport", self.transport, TRANSPORTS),
             ("log-format", self.log_format, LOG_FORMATS),

@@ -87,7 +87,8 @@ class Server:
     `settings` says everything at once. Without it, `db` is the file (None: in memory), `namespaces` exist beside
     `default` when the server is up, `port` 0 picks a free one, and `dynamic_config` holds values by Temporal's names.
     `skipping` gives each namespace a clock that jumps, for tests.
-    `http_port` is that of the HTTP API: 0 picks a free one, None serves none.
+    `http_port` is that of the HTTP API: 0 picks a free one, None serves none. With `links_keys_file` it serves links of
+    approvals and callbacks, too.
     Several servers may run in one process, each on its own file. Raises `StartupError` with one sentence that says
     what to do.
     """
@@ -101,6 +102,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         http_port: int | None = None,
+        links_keys_file: str | Path | None = None,
         dynamic_config: Mapping[str, Any] | None = None,
         transport: str = "native",
         skipping: Skipping = Skipping.OFF,
@@ -114,6 +116,7 @@ class Server:
                 host=host,
                 port=port,
                 http_port=http_port,
+                links_keys_file=Path(links_keys_file) if links_keys_file is not None else None,
                 transport=transport,
                 dynamic=_dynamic(dynamic_config or {}),
                 skipping=skipping,
@@ -199,9 +202,18 @@ class Server:
             return
         from perdure.rpc.http.server import HttpServer  # only now: it costs time and memory
 
-        http = HttpServer(handlers)
+        http = HttpServer(handlers, await self._mounts())
         self.http_port = await http.start(self.settings.host, self.settings.http_port)
         self._http = http
+
+    async def _mounts(self) -> dict[str, Any]:
+        """What else the HTTP port has."""
+        settings = self.settings
+        if settings.links_keys_file is None:
+            return {}
+        from perdure.rpc.http.links import PREFIX, links_app
+
+        return {PREFIX: await links_app(settings.links_keys_file, settings.host, self.port)}
 
     def _families(self, runtime: Runtime, polls: Polls, cluster_id: str) -> list[object]:
         queries = Queries(runtime)

@@ -16,6 +16,8 @@ from perdure.patterns import SagaResume
 from perdure.testing import open_env
 
 HISTORIES = Path(__file__).parent / "histories"
+MANUAL = {"approval"}
+"""Patterns whose recorder moves the clock by itself."""
 FAILURES = {"completed": None, "seat": "seat", "car": "car", "money": "money", "after-the-pivot": "mail"}
 
 
@@ -45,18 +47,23 @@ async def record_saga(env, keep) -> None:
         await keep("saga-chain", handle)
 
 
-async def main(env, names: list[str]) -> None:
+def recorders():
+    """By pattern."""
+    found = {"saga": record_saga}
+    for file in sorted(Path(__file__).parent.glob("record_*.py")):
+        name = file.stem.removeprefix("record_")
+        found[name] = getattr(importlib.import_module(f"tests.patterns.{file.stem}"), file.stem)
+    return found
+
+
+async def main(env, name: str) -> None:
     async def keep(name, handle, run_id=None):
         (await env.history(handle, run_id)).save(HISTORIES / f"{perdure.__version__}-{name}.json")
 
-    recorders = {"saga": record_saga}
-    for file in sorted(Path(__file__).parent.glob("record_*.py")):
-        name = file.stem.removeprefix("record_")
-        recorders[name] = getattr(importlib.import_module(f"tests.patterns.{file.stem}"), file.stem)
-    for name in names or recorders:
-        await recorders[name](env, keep)
+    await recorders()[name](env, keep)
 
 
 if __name__ == "__main__":
-    with open_env() as env:
-        asyncio.run(main(env, sys.argv[1:]))
+    for name in sys.argv[1:] or recorders():
+        with open_env(time="manual" if name in MANUAL else "skip") as env:
+            asyncio.run(main(env, name))

@@ -1,11 +1,18 @@
 """Approvals and callbacks when answers race deadlines, the close and continue-as-new, and under faults."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
 from tests.patterns import waiting
+from tests.patterns.record import HISTORIES
+from tests.patterns.record_approval import WORKFLOWS
 from tests.patterns.test_approval import said, started
+from tests.patterns.twins.approval import AskByHand, CallByHand
 from tests.patterns.waiting import (
     DAY,
     TOLD,
@@ -22,6 +29,7 @@ from tests.patterns.waiting import (
 )
 
 from perdure.patterns import Answer, Approvals, Callbacks, Waits
+from perdure.testing import assert_replays
 
 pytestmark = pytest.mark.perdure(time="manual")
 DONE = Payload("s3://talk.mp4", 90)
@@ -220,3 +228,53 @@ async def test_faults_change_nothing(perdure):
 async def test_waits_of_a_newer_release_are_not_misread():
     with pytest.raises(ValueError, match="upgrade this worker"):
         Waits(version=2).restore()
+
+
+def test_kept_histories_replay():
+    assert_replays(WORKFLOWS, HISTORIES / "*-approval-*.json")
+
+
+def counts(history):
+    return Counter(EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events)
+
+
+async def test_an_approval_costs_what_a_hand_written_one_does(perdure):
+    terms = Terms(approvers=["bob"], remind=2, escalate=[(3, ["eve"])])
+    async with perdure.worker(Ask, AskByHand, activities=[tell]):
+        handle = await started(perdure, Ask, terms)
+        twin = await started(perdure, AskByHand, terms)
+        await perdure.advance(timedelta(days=3.5))
+        approvals = Approvals(perdure.client, handle.id)
+        assert not (await approvals.approve("ann")).taken
+        await approvals.approve("eve")
+        await twin.execute_update(AskByHand.answer, args=["eve", True])
+        await handle.result()
+        await twin.result()
+        assert counts(await perdure.history(handle)) == counts(await perdure.history(twin))
+
+
+async def test_a_callback_costs_what_a_hand_written_one_does(perdure):
+    async with perdure.worker(Call, CallByHand, activities=[submit]):
+        handle = await started(perdure, Call, Wanted())
+        twin = await started(perdure, CallByHand, Wanted())
+        assert not (await Callbacks(perdure.client, handle.id).complete("no")).taken
+        await Callbacks(perdure.client, handle.id).complete(DONE)
+        await twin.execute_update(CallByHand.complete, DONE)
+        await handle.result()
+        await twin.result()
+        assert counts(await perdure.history(handle)) == counts(await perdure.history(twin))
+
+
+async def test_update_with_start_finds_who_takes_it(perdure):
+    """Since the workflow restores its waits in its `__init__`; the approval itself is not open yet, and says so."""
+    async with perdure.worker(AskForever, activities=[tell], task_queue="q"):
+        start = WithStartWorkflowOperation(
+            AskForever.run, Terms(), id="one", task_queue="q", id_conflict_policy=WorkflowIDConflictPolicy.FAIL
+        )
+        with pytest.raises(WorkflowUpdateFailedError) as raised:
+            await perdure.client.execute_update_with_start_workflow(
+                "perdure_approval", Answer("approval", "bob", "approve"), start_workflow_operation=start
+            )
+        assert "none is open" in str(raised.value.cause)
+        await perdure.settle()
+        assert (await Approvals(perdure.client, "one").approve("bob")).taken

@@ -212,6 +212,7 @@ _READERS: Mapping[str, tuple[str, Reader]] = {
     "host": ("host", _text),
     "port": ("port", _port),
     "http-port": ("http_port", _port),
+    "links-keys-file": ("links_keys_file", _path),
     "namespace": ("namespaces", _names),
     "search-attribute": ("search_attributes", _attributes),
     "dynamic-config-value": ("dynamic", _pairs),

@@ -21,6 +21,9 @@ from perdure.errors import StartupError
 @click.option("--host", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1.")
 @click.option("--port", "-p", metavar="PORT", help="Port to listen on; 0: any free one. Default: 7233.")
 @click.option("--http-port", metavar="PORT", help="Port of the HTTP API; 0: any free one. Default: none is served.")
+@click.option(
+    "--links-keys-file", metavar="PATH", help="Serve links of approvals, signed with these keys. Default: none."
+)
 @click.option("--namespace", "-n", multiple=True, metavar="NAME", help="Namespace to have, besides `default`.")
 @click.option("--search-attribute", multiple=True, metavar="NAME=TYPE", help="Search attribute to register.")
 @click.option("--dynamic-config-value", multiple=True, metavar="KEY=VALUE", help="Temporal dynamic configuration.")

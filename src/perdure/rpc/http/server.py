@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from perdure.errors import StartupError
 from perdure.rpc.http.app import HttpApi
@@ -29,10 +30,12 @@ KEEP_ALIVE_S = 60
 """How long a connection may be idle."""
 
 
-def create_app(api: HttpApi) -> Starlette:
-    """Everything on the port. What no other route takes is the API's."""
+def create_app(api: HttpApi, mounts: Mapping[str, ASGIApp] | None = None) -> Starlette:
+    """Everything on the port: `mounts` by their prefixes. What no other route takes is the API's."""
+    others = [Mount(prefix, app=app) for prefix, app in (mounts or {}).items()]
+    documents = [Route("/openapi.yaml", serve_openapi), Route("/openapi.json", serve_openapi)]
     return Starlette(
-        routes=[Route("/openapi.yaml", serve_openapi), Route("/openapi.json", serve_openapi), Mount("/", app=api)],
+        routes=[*documents, *others, Mount("/", app=api)],
         middleware=[Middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES)],
     )
 
@@ -46,11 +49,11 @@ class _Uvicorn(uvicorn.Server):
 
 
 class HttpServer:
-    """The HTTP port of a server whose handlers are `handlers`."""
+    """The HTTP port of a server whose handlers are `handlers`. `mounts` are other applications, by their prefixes."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], mounts: Mapping[str, ASGIApp] | None = None) -> None:
         self._api = HttpApi(handlers)
-        self._app = create_app(self._api)
+        self._app = create_app(self._api, mounts)
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the bound port (of use when `port` is 0). Raises `StartupError` when that fails."""
