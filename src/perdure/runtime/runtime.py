@@ -63,7 +63,7 @@ class Runtime:
             max_entries=self.config.worker_registry_max_entries,
         )
         self.sticky = StickyQueues(executor, self.matching)
-        self.reclaimer = Reclaimer(executor, self.queue_configs.forget)
+        self.reclaimer = Reclaimer(executor, self._forget)
         self.skipped: SkippedTime | None = None
         """The clocks of the namespaces, if time skips."""
         self.time: Timekeeper
@@ -120,6 +120,11 @@ class Runtime:
         await self.reclaimer.stop()
         await self.executor.close()
         await self.storage.close()
+
+    def _forget(self, namespace_id: str) -> None:
+        self.queue_configs.forget(namespace_id)
+        if self.skipped is not None:
+            self.skipped.forget(namespace_id)
 
     def _publish(self, run: Run, decision: Decision) -> None:
         """A decision is durable, or will be with the next: note its deadlines, then offer its tasks: one
