@@ -10,7 +10,20 @@ from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from perdure.patterns import FanOut, FanOutFailed, Outcome, fan_out, idempotency_key, options, retry_failed
+    from perdure.patterns import (
+        FanOut,
+        FanOutFailed,
+        FanOutPages,
+        Fold,
+        Outcome,
+        Page,
+        Pages,
+        Summary,
+        fan_out,
+        idempotency_key,
+        options,
+        retry_failed,
+    )
 
 TWICE = options.quick.but(attempts=2, heartbeat=timedelta(seconds=5))
 
@@ -31,6 +44,11 @@ class Crowd:
     block: set = field(default_factory=set)
     """Items that wait until they are cancelled, or no longer here."""
     cancelled: list = field(default_factory=list)
+    reads: list = field(default_factory=list)
+    unreadable: set = field(default_factory=set)
+    folded: Counter = field(default_factory=Counter)
+    """How often an index was in a fold."""
+    merges: int = 0
 
 
 CROWD = Crowd()
@@ -155,3 +173,115 @@ class Crowded:
 
 
 WORKFLOWS = [Crowded, Piece]
+
+
+# Over pages.
+
+
+@dataclass
+class At:
+    """A cursor."""
+
+    first: int
+    n: int
+    size: int
+
+
+@activity.defn
+async def read(at: At) -> Page[int, At]:
+    CROWD.reads.append(at.first)
+    if at.first in CROWD.unreadable:
+        raise ApplicationError("no such page", type="Unreadable", non_retryable=True)
+    end = min(at.n, at.first + at.size)
+    return Page(list(range(at.first, end)), At(end, at.n, at.size) if end < at.n else None)
+
+
+@dataclass
+class Total:
+    done: int = 0
+    failed: int = 0
+    sum: int = 0
+
+
+@activity.defn
+async def count(done: list[tuple[int, int, str]], failed: list[tuple[int, int, str]]) -> Total:
+    assert all(result == f"done {item}" and index == item for index, item, result in done)
+    assert all(error == f"No: no {item}" for _, item, error in failed)
+    CROWD.folded.update(index for index, _, _ in [*done, *failed])
+    return Total(len(done), len(failed), sum(item for _, item, _ in done))
+
+
+@activity.defn
+async def add(totals: list[Total]) -> Total:
+    CROWD.merges += 1
+    return Total(*(sum(getattr(each, name) for each in totals) for name in ("done", "failed", "sum")))
+
+
+@dataclass
+class Large:
+    """What a test wants."""
+
+    n: int
+    size: int = 10
+    most: int = 10
+    children: int | None = None
+    on_error: Any = "fail_fast"
+    as_children: bool = False
+    again: bool = False
+
+
+@dataclass
+class LargeTold:
+    pages: int
+    completed: int
+    failed: int
+    cancelled: int
+    skipped: int
+    read_all: bool
+    errors: list[str]
+    left: list[list[int]]
+    folded: Total | None
+
+
+def tell_large(summary: Summary[Total]) -> LargeTold:
+    return LargeTold(
+        summary.pages,
+        summary.completed,
+        summary.failed,
+        summary.cancelled,
+        summary.skipped,
+        summary.read_all,
+        [f"{each.index}: {each.error}" for each in summary.first_errors],
+        summary.remaining.ranges,
+        summary.folded,
+    )
+
+
+@workflow.defn
+class CrowdedPages:
+    """One fan-out over pages, as ordered."""
+
+    @workflow.run
+    async def run(self, order: Large) -> LargeTold:
+        first = At(0, order.n, order.size)
+        try:
+            summary = await self.fan(order, Pages(read, first))
+        except FanOutFailed as error:
+            assert error.summary is not None or error.__cause__ is not None
+            details = [tell_large(error.summary)] if error.summary else []
+            raise ApplicationError(error.message, *details, type=error.type) from error
+        if order.again:
+            await workflow.sleep(3600)
+            summary = await self.fan(order, Pages(read, first, only=summary.remaining))
+        return tell_large(summary)
+
+    def fan(self, order: Large, pages: Pages[int]) -> FanOutPages[Total]:
+        fold = Fold(count, add)
+        how: Any = {"max_in_flight": order.most, "on_error": order.on_error, "children": order.children}
+        if order.as_children:
+            return fan_out(pages, Piece.run, fold=fold, **how)
+        return fan_out(pages, work, options=TWICE, fold=fold, **how)
+
+
+LARGE = [CrowdedPages, Piece]
+ACTIVITIES = [work, read, count, add]

@@ -1,5 +1,7 @@
 """What a strict type checker says to those who use the patterns."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +13,8 @@ from datetime import timedelta
 from temporalio import activity, workflow
 from perdure.patterns import ApprovalRequest, Approvals, CallbackAddress, Callbacks, Decision, Notice, Reply, Waits
 from perdure.patterns import approval, callback
-from perdure.patterns import Outcome, Polled, Saga, fan_out, method, options, poll, polled, polled_many, progress
-from perdure.patterns import retry_failed, version
+from perdure.patterns import Fold, Outcome, Page, Pages, Polled, Saga, Summary, fan_out, method, options
+from perdure.patterns import poll, polled, polled_many, progress, retry_failed, version
 
 @activity.defn
 async def book(trip: str, seats: int) -> float:
@@ -65,6 +67,25 @@ class Weigh:
     async def run(self, parcel: str) -> float:
         return 1.0
 
+@activity.defn
+async def read(at: int) -> Page[str, int]:
+    return Page(["a"], at + 1)
+
+@activity.defn
+async def total(done: list[tuple[int, str, float]], failed: list[tuple[int, str, str]]) -> float:
+    return 1.0
+
+@activity.defn
+async def other_total(done: list[tuple[int, bytes, float]], failed: list[tuple[int, bytes, str]]) -> float:
+    return 1.0
+
+@activity.defn
+async def add(totals: list[float]) -> float:
+    return sum(totals)
+
+@activity.defn
+def report(done: list[tuple[int, str, float]], failed: list[tuple[int, str, str]]) -> None: ...
+
 async def many() -> None:
     a: list[Outcome[str, float]] = await fan_out(["a", "b"], weigh, max_in_flight=2, on_error=0.1)
     b = await fan_out(["a", "b"], weigh_sync, on_error="collect", options=options.quick)
@@ -82,6 +103,15 @@ async def many() -> None:
     await fan_out(["a"], weigh, on_error="ignore")  # wrong: no such policy
     async for k in fan_out(["a"], weigh):  # wrong: not as they come
         pass
+    pages = Pages(read, 0)
+    l: Summary[None] = await fan_out(pages, weigh, max_in_flight=200, on_error="collect")
+    m = await fan_out(pages, weigh, fold=Fold(total, add), children=4)
+    n: float | None = m.folded
+    o: Summary[float] = await fan_out(pages, Weigh.run, fold=Fold(total, add))
+    q: Summary[None] = await fan_out(Pages(read, 0, only=m.remaining), weigh_sync, fold=Fold(report))
+    Pages(read, "a")  # wrong: a number is the cursor
+    await fan_out(pages, weigh, fold=Fold(other_total, add))  # wrong: other items
+    await fan_out(pages, weigh, as_completed=True)  # wrong: there is no such list
 
 @activity.defn
 async def tell(notice: Notice) -> None: ...
@@ -142,7 +172,10 @@ async def run() -> None:
 """
 
 
-def test_types_are_inferred_and_mistakes_found(tmp_path):
+WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
+
+
+def test_mypy_infers_types_and_finds_mistakes(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     args = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
@@ -150,5 +183,21 @@ def test_types_are_inferred_and_mistakes_found(tmp_path):
         [*args, program.name], cwd=tmp_path, env={"MYPYPATH": str(ROOT / "src")}, capture_output=True, text=True
     )
     found = {int(number) for number in re.findall(r"^program\.py:(\d+): error", told.stdout, re.MULTILINE)}
-    wrong = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
-    assert found == wrong, told.stdout + told.stderr
+    assert found == WRONG, told.stdout + told.stderr
+
+
+def test_pyright_infers_types_and_finds_mistakes(tmp_path):
+    """Strict, apart from variables that are there for their annotation alone."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    strict = {"typeCheckingMode": "strict", "reportUnusedVariable": False, "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({**strict, "extraPaths": [str(ROOT / "src")]}))
+    env = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    told = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    problems = json.loads(told.stdout)["generalDiagnostics"]
+    found = {problem["range"]["start"]["line"] + 1 for problem in problems if problem["severity"] == "error"}
+    assert found == WRONG, "\n".join(f"{each['range']['start']['line'] + 1}: {each['message']}" for each in problems)

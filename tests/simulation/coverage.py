@@ -95,11 +95,18 @@ def wanted() -> list[str]:
     ]
 
 
+def excused() -> dict[str, str]:
+    """What is said not to occur, and why."""
+    return {
+        **{f"event {name}": why for name, why in NOT_EVENTS.items()},
+        **{f"command {name}": why for name, why in NOT_COMMANDS.items()},
+        **{f"rpc {name}": why for name, why in NOT_RPCS.items()},
+    }
+
+
 def missing(counts: Mapping[str, int]) -> list[str]:
     """What should have occurred and did not; and what did although it is said that it can't."""
-    surprises = [f"event {name}" for name in NOT_EVENTS] + [f"command {name}" for name in NOT_COMMANDS]
-    surprises += [f"rpc {name}" for name in NOT_RPCS]
     return [
         *(what for what in wanted() if not counts.get(what)),
-        *(f"{what} occurred, and is said not to" for what in surprises if counts.get(what)),
+        *(f"{what} occurred, and is said not to" for what in excused() if counts.get(what)),
     ]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger
     from tests.simulation.records import Record
 
+LONG_S = 36_000
+"""A catch-up window that nothing here is too late for."""
 RUNNING = 1
 ALLOW_ALL = 6
 S = 1_000_000_000
@@ -61,6 +63,7 @@ class Life:
             and len(self.definitions) == 1
             and definition.policies.overlap_policy == ALLOW_ALL
             and not definition.policies.pause_on_failure
+            and definition.policies.catchup_window.seconds >= LONG_S
             and self.regular
         )
 

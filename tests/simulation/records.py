@@ -192,7 +192,8 @@ class Record:
         if name == "WORKFLOW_EXECUTION_STARTED":
             self.first = attributes
         elif name == "WORKFLOW_EXECUTION_SIGNALED":
-            by = (attributes.signal_name, attributes.external_workflow_execution.run_id)
+            sender = attributes.external_workflow_execution.run_id or attributes.request_id
+            by = (attributes.signal_name, sender)
             if by in self._signaled_by:  # a run that a reset made may send again what the old one had sent
                 self.complain(f"signal {attributes.signal_name} was delivered twice")
             self._signaled_by.add(by)

@@ -26,7 +26,11 @@ with _workflow.unsafe.imports_passed_through():
     from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
     from perdure.patterns.fanout.api import fan_out, retry_failed
     from perdure.patterns.fanout.flat import FanOut, FanOutStream
+    from perdure.patterns.fanout.large import FanOutPages, fan_out_progress
+    from perdure.patterns.fanout.leaf import FanOutLeaf
     from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress, Outcome
+    from perdure.patterns.fanout.pages import Fold, Page, Pages, Remaining, Summary
+    from perdure.patterns.fanout.tree import FanOutTree
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
     from perdure.patterns.plugin import PatternsPlugin
@@ -62,8 +66,12 @@ __all__ = [
     "FanOut",
     "FanOutCancelled",
     "FanOutFailed",
+    "FanOutLeaf",
+    "FanOutPages",
     "FanOutProgress",
     "FanOutStream",
+    "FanOutTree",
+    "Fold",
     "GaveUp",
     "Left",
     "Limits",
@@ -71,11 +79,14 @@ __all__ = [
     "OpenRuns",
     "Options",
     "Outcome",
+    "Page",
+    "Pages",
     "Parallel",
     "PatternsPlugin",
     "PollMany",
     "Polled",
     "Progress",
+    "Remaining",
     "Reply",
     "Saga",
     "SagaDeadline",
@@ -83,11 +94,13 @@ __all__ = [
     "SagaResume",
     "SagaStuck",
     "Store",
+    "Summary",
     "Waits",
     "approval",
     "callback",
     "check",
     "fan_out",
+    "fan_out_progress",
     "idempotency_key",
     "idempotent",
     "method",

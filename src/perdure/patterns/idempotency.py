@@ -87,7 +87,9 @@ class Store:
         tx.execute(sa.delete(self.table).where(self.table.c.key == key, self.table.c.expires_s < _now_s()))
         insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
         row = {"key": key, "fingerprint": fingerprint, "expires_s": _now_s(expires)}
-        return bool(_rows(tx, insert(self.table).values(row).on_conflict_do_nothing()))
+        # Drivers do not count the rows of an insert reliably.
+        taken = insert(self.table).values(row).on_conflict_do_nothing().returning(self.table.c.key)
+        return tx.execute(taken).first() is not None
 
 
 def idempotent(

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from temporalio.plugin import SimplePlugin
 
+from perdure.patterns.fanout.leaf import FanOutLeaf
+from perdure.patterns.fanout.tree import FanOutTree
 from perdure.patterns.poll import PollMany
 from perdure.patterns.resume import SagaResume
 
-WORKFLOWS: Sequence[type] = (SagaResume, PollMany)
+WORKFLOWS: Sequence[type] = (SagaResume, FanOutTree, FanOutLeaf, PollMany)
 """Of the library."""
 
 

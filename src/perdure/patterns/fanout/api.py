@@ -10,13 +10,16 @@ from temporalio.types import MethodAsyncSingleParam
 from perdure.patterns.fanout import flat
 from perdure.patterns.fanout.flat import FanOut, FanOutStream, beginner, borne_failures, check_in_flight
 from perdure.patterns.fanout.flight import Entry
+from perdure.patterns.fanout.large import FanOutPages
 from perdure.patterns.fanout.outcome import Outcome
+from perdure.patterns.fanout.pages import Fold, Pages
 from perdure.patterns.fanout.registry import Registry
 from perdure.patterns.keys import run_key
 from perdure.patterns.options import Options
 
 T = TypeVar("T")
 R = TypeVar("R")
+A = TypeVar("A")
 OnError = Literal["fail_fast", "collect"] | int | float
 
 
@@ -56,6 +59,40 @@ def fan_out(
 def fan_out(
     items: Iterable[T], fn: Callable[[T], R], *, as_completed: Literal[True], **how: Unpack[How]
 ) -> FanOutStream[T, R]: ...
+@overload
+def fan_out(
+    items: Pages[T],
+    fn: Callable[[T], Awaitable[R]],
+    *,
+    fold: Fold[T, R, A],
+    children: int | None = None,
+    **how: Unpack[How],
+) -> FanOutPages[A]: ...
+@overload
+def fan_out(
+    items: Pages[T],
+    fn: MethodAsyncSingleParam[Any, T, R],
+    *,
+    fold: Fold[T, R, A],
+    children: int | None = None,
+    **how: Unpack[How],
+) -> FanOutPages[A]: ...
+@overload
+def fan_out(
+    items: Pages[T], fn: Callable[[T], R], *, fold: Fold[T, R, A], children: int | None = None, **how: Unpack[How]
+) -> FanOutPages[A]: ...
+@overload
+def fan_out(
+    items: Pages[T], fn: Callable[[T], Awaitable[R]], *, children: int | None = None, **how: Unpack[How]
+) -> FanOutPages[None]: ...
+@overload
+def fan_out(
+    items: Pages[T], fn: MethodAsyncSingleParam[Any, T, R], *, children: int | None = None, **how: Unpack[How]
+) -> FanOutPages[None]: ...
+@overload
+def fan_out(
+    items: Pages[T], fn: Callable[[T], R], *, children: int | None = None, **how: Unpack[How]
+) -> FanOutPages[None]: ...
 def fan_out(
     items: Any,
     fn: Any,
@@ -64,6 +101,8 @@ def fan_out(
     on_error: OnError = "fail_fast",
     options: Options | None = None,
     as_completed: bool = False,
+    fold: Fold[Any, Any, Any] | None = None,
+    children: int | None = None,
 ) -> Any:
     """Call an activity, or a child workflow (`Ship.run`), for each item, with at most `max_in_flight` at a time.
 
@@ -75,7 +114,24 @@ def fan_out(
 
     `options` are those of the activity, `options.quick` if none are given. With `as_completed=True` it is iterated, and
     gives outcomes as they come. A cancellation of the workflow cancels what is in flight and waits for it.
+
+    `Pages` are for more than a list holds. They are done by a tree of children, a page each, `children` at a time with
+    their share of `max_in_flight`; workers need `PatternsPlugin`. Instead of a list it gives a `Summary`, with what
+    `fold` has made of the outcomes. Failures are added up when a page is done, so a number of them that is borne may be
+    exceeded by what the children in flight bear.
+
+        summary = await fan_out(Pages(read_rows, first), upsert, max_in_flight=200, fold=Fold(count, add))
     """
+    if isinstance(items, Pages):
+        if as_completed:
+            raise ValueError("outcomes of `Pages` don't come one by one: give a `Fold`")
+        borne = borne_failures(on_error, None)
+        collect = on_error == "collect"
+        return FanOutPages(
+            items, fn, most=max_in_flight, leaves=children, borne=borne, collect=collect, options=options, fold=fold
+        )
+    if fold is not None or children is not None:
+        raise ValueError("fold and children belong to `Pages`")
     entries = list(items)
     if len(entries) > flat.MOST_ITEMS:
         raise ValueError(

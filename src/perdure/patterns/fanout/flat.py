@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 from perdure.patterns import options as presets
 from perdure.patterns.fanout.flight import Begin, Call, Entry, Flight
@@ -181,15 +183,16 @@ def beginner(fn: Callable[..., Any], options: Options | None) -> Begin:
         if options is not None:
             raise ValueError("options are for activities: a child workflow has its own inside")
         return lambda key, item: Child(fn, item, key).call()
-    return lambda key, item: begin_activity(fn, item, key, options or presets.quick)
+    return lambda key, item: begin_activity(fn, [item], key, options or presets.quick)
 
 
-def begin_activity(fn: Any, item: Any, key: str, options: Options, **more: Any) -> Call[Any]:
+def begin_activity(fn: Any, args: Sequence[Any], key: str, options: Options, **more: Any) -> Call[Any]:
     """Start an activity; when it is cancelled it is waited for."""
     config = options.config()
     config["cancellation_type"] = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
     config["activity_id"] = key
-    handle: workflow.ActivityHandle[Any] = workflow.start_activity(fn, item, **config, **more)
+    start: Callable[..., workflow.ActivityHandle[Any]] = workflow.start_activity
+    handle = start(fn, args=args, **config, **more)
     return Call(handle, handle.cancel)
 
 
@@ -199,17 +202,27 @@ class Child:
     def __init__(self, fn: Any, item: Any, workflow_id: str) -> None:
         self._fn, self._item, self._id = fn, item, workflow_id
         self._handle: workflow.ChildWorkflowHandle[Any, Any] | None = None
-        self._cancelled = False
+        self._cancelled = self._ended = False
 
     def call(self, **options: Any) -> Call[Any]:
         """Start it."""
         return Call(asyncio.create_task(self._run(options)), self._cancel)
 
     async def _run(self, options: dict[str, Any]) -> Any:
-        self._handle = await workflow.start_child_workflow(self._fn, self._item, id=self._id, **options)
-        if self._cancelled:
-            self._handle.cancel()
-        return await self._handle
+        try:
+            self._handle = await workflow.start_child_workflow(self._fn, self._item, id=self._id, **options)
+            if self._cancelled:
+                self._handle.cancel()
+            return await self._handle
+        finally:
+            self._ended = True
+
+    async def signal(self, name: str) -> None:
+        """Send a signal as soon as it has started; when it is closed it needs none."""
+        await workflow.wait_condition(lambda: self._handle is not None or self._ended)
+        if self._handle is not None and not self._ended:
+            with contextlib.suppress(FailureError):
+                await self._handle.signal(name)
 
     def _cancel(self) -> None:
         self._cancelled = True

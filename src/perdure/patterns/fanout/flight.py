@@ -49,11 +49,11 @@ class Rate:
         self._began = workflow.time()
         self._seconds: deque[list[int]] = deque()
 
-    def count(self) -> None:
+    def count(self, number: int = 1) -> None:
         now = int(workflow.time())
         if not self._seconds or self._seconds[-1][0] != now:
             self._seconds.append([now, 0])
-        self._seconds[-1][1] += 1
+        self._seconds[-1][1] += number
         self._forget(now)
 
     def per_s(self) -> float:
@@ -88,6 +88,7 @@ class Flight(Generic[T, R]):
         self.decided: Literal["", "failed", "cancelled"] = ""
         self.cause: BaseException | None = None
         """The failure that decided the end."""
+        self.started = 0
         self.rate = Rate()
         self._begin = begin
         self._most = most
@@ -174,6 +175,7 @@ class Flight(Generic[T, R]):
     def _take_off(self) -> None:
         while self._may_start():
             entry = self.queue.popleft()
+            self.started += 1
             call = self._begin(entry.key, entry.item)
             self._flying[call.future] = entry, call
             call.future.add_done_callback(self._land)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from temporalio.exceptions import ApplicationError
+
+if TYPE_CHECKING:
+    from perdure.patterns.fanout.pages import Summary
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,6 +65,8 @@ class FanOutFailed(ApplicationError):
 
     outcomes: Sequence[Outcome[Any, Any]] = ()
     """One for each index; empty for `Pages`."""
+    summary: Summary[Any] | None = None
+    """Of `Pages`."""
 
     def __init__(self, message: str, *details: Any) -> None:
         super().__init__(message, *details, type=type(self).__name__, non_retryable=True)

@@ -15,6 +15,8 @@ PAUSE = "perdure_fan_out_pause"
 """The signal that pauses fan-outs: its argument is the number of one of them; without it all, those to come as well."""
 RESUME = "perdure_fan_out_resume"
 CANCEL = "perdure_fan_out_cancel"
+PAGE = "perdure_fan_out_page"
+"""The signal by which a leaf tells its tree where the next page begins."""
 KEPT = 20
 """How many fan-outs that are over the query still tells of."""
 

@@ -1,0 +1,238 @@
+"""The workflow that does a fan-out over pages: a leaf a page, so many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import is_cancelled_exception
+
+from perdure.patterns.fanout.flat import Child, begin_activity
+from perdure.patterns.fanout.flight import Call, Rate
+from perdure.patterns.fanout.leaf import FanOutLeaf
+from perdure.patterns.fanout.outcome import FanOutProgress
+from perdure.patterns.fanout.registry import PAGE, PAUSE, RESUME, Registry
+from perdure.patterns.fanout.state import (
+    OPEN_END,
+    LeafResult,
+    LeafState,
+    PageRead,
+    TreeResult,
+    TreeState,
+    from_index,
+    settled,
+)
+
+
+class Leaf:
+    """A leaf in flight."""
+
+    def __init__(self, state: LeafState) -> None:
+        self.id = f"{workflow.info().workflow_id}/leaf#{state.page}"
+        self.child = Child(FanOutLeaf.run, state, self.id)
+        self.call: Call[LeafResult] = self.child.call()
+
+
+@workflow.defn(name="perdure_fan_out", sandboxed=False)
+class FanOutTree:
+    """Starts leaves as their pages become known, adds up what they tell, and continues as new between them.
+
+    Stopped by a signal it completes, with what was done until then; cancelled, it is cancelled when all has ended.
+    """
+
+    number = 1
+
+    @workflow.init
+    def __init__(self, state: TreeState) -> None:
+        self._state = state
+        self._paused = state.paused
+        self._leaves: dict[int, Leaf] = {}
+        """In flight, by page."""
+        self._known = True
+        """Whether it is known where the next page begins."""
+        self._started = 0
+        self._decided = ""
+        self._cancelled = self._called_back = False
+        self._broken: BaseException | None = None
+        self._rate = Rate()
+        self._registry = Registry.current()
+        self._registry.open(self)
+
+    @workflow.run
+    async def run(self, state: TreeState) -> TreeResult:
+        while True:
+            self._start_leaves()
+            if self._decided and not self._called_back:
+                await self._call_back()
+            if len(state.tally.folds) >= state.merged_at_once:
+                await self._merge()
+            if self._over():
+                break
+            try:
+                await workflow.wait_condition(self._awake)
+            except asyncio.CancelledError:
+                self._cancelled = True
+                self.cancel()
+        if self._broken is not None:
+            raise self._broken
+        if state.more and not self._decided:
+            state.paused = self._paused or self._registry.paused
+            workflow.continue_as_new(state)
+        if len(state.tally.folds) > 1:
+            await self._merge()
+        if self._broken is not None:
+            raise self._broken
+        if self._cancelled:
+            raise asyncio.CancelledError
+        self._registry.close(self)
+        if state.more:
+            unread = [[0, OPEN_END]] if state.only is None else state.only
+            state.tally.left.extend([max(begin, state.first), end] for begin, end in unread)
+        return TreeResult(state.tally, not state.more, self._decided)
+
+    @workflow.signal(name=PAGE)
+    def page_read(self, page: PageRead) -> None:
+        """A leaf has read its page: the next one may begin."""
+        state = self._state
+        if self._known or page.page != state.page - 1:
+            return
+        self._known = True
+        state.first += page.items
+        state.cursor, state.more = page.next, page.next is not None
+        if state.only is not None:
+            state.only = from_index(state.only, state.first)
+            state.more = state.more and bool(state.only)
+
+    def _start_leaves(self) -> None:
+        state = self._state
+        while self._may_start():
+            leaf = Leaf(
+                LeafState(
+                    read=state.read,
+                    call=state.call,
+                    cursor=state.cursor,
+                    page=state.page,
+                    first=state.first,
+                    key=state.key,
+                    most=state.most // state.leaves,
+                    borne=None if state.borne is None else state.borne - state.tally.failed,
+                    fold=state.fold,
+                    only=from_index(state.only, state.first),
+                    items_a_run=state.items_a_run,
+                )
+            )
+            self._leaves[state.page] = leaf
+            leaf.call.future.add_done_callback(lambda future, page=state.page: self._ended(page, future))  # type: ignore[misc]
+            self._known = False
+            state.page += 1
+            self._started += 1
+
+    def _may_start(self) -> bool:
+        return (
+            self._state.more
+            and self._known
+            and not self._decided
+            and not self._paused
+            and not self._registry.paused
+            and len(self._leaves) < self._state.leaves
+            and not self._hold()
+        )
+
+    def _hold(self) -> bool:
+        return self._started >= self._state.leaves_a_run or workflow.info().is_continue_as_new_suggested()
+
+    def _over(self) -> bool:
+        return not self._leaves and (not self._state.more or bool(self._decided) or self._hold())
+
+    def _awake(self) -> bool:
+        return (
+            self._over()
+            or self._may_start()
+            or (bool(self._decided) and not self._called_back)
+            or len(self._state.tally.folds) >= self._state.merged_at_once
+        )
+
+    async def _call_back(self) -> None:
+        # What has ended in this very activation counts as what it is.
+        try:
+            await workflow.wait_condition(lambda: True)
+        except asyncio.CancelledError:
+            self._cancelled = True
+        self._called_back = True
+        for leaf in list(self._leaves.values()):
+            leaf.call.cancel()
+
+    def _ended(self, page: int, future: asyncio.Future[LeafResult]) -> None:
+        del self._leaves[page]
+        error = asyncio.CancelledError() if future.cancelled() else future.exception()
+        if error is None:
+            self._add(future.result())
+        elif self._decided and is_cancelled_exception(error):
+            pass
+        else:
+            self._broken = self._broken or error
+            self._decided = self._decided or "failed"
+
+    def _add(self, result: LeafResult) -> None:
+        tally = self._state.tally
+        tally.add(result.tally)
+        self._rate.count(result.tally.completed + result.tally.failed)
+        if result.page is not None:
+            self.page_read(result.page)
+        too_many = self._state.borne is not None and tally.failed > self._state.borne
+        if result.decided or too_many:
+            self._decided = self._decided or ("failed" if too_many else result.decided)
+
+    async def _merge(self) -> None:
+        state = self._state
+        if state.merge is None:
+            state.tally.folds.clear()
+            return
+        folds = state.tally.folds[:]
+        key = f"{state.key}/merge#{state.page}"
+        call = begin_activity(state.merge.name, [folds], key, state.merge.options())
+        if await settled(call):
+            self._cancelled = True
+            self.cancel()
+        error = call.future.exception()
+        if error is None:
+            state.tally.folds[: len(folds)] = [call.future.result()]
+        else:
+            state.tally.folds.clear()
+            self._broken = self._broken or error
+            self._decided = self._decided or "failed"
+
+    # As the registry wants it.
+
+    def progress(self) -> FanOutProgress:
+        state, tally = self._state, self._state.tally
+        is_open = bool(self._leaves) or (state.more and not self._decided)
+        paused = self._paused or self._registry.paused
+        return FanOutProgress(
+            number=1,
+            state=("stopping" if self._decided else "paused" if paused else "running")
+            if is_open
+            else self._decided or "completed",  # type: ignore[arg-type]
+            total=None if state.more or not self._known else state.first,
+            in_flight=0,
+            completed=tally.completed,
+            failed=tally.failed,
+            cancelled=tally.cancelled,
+            skipped=tally.skipped,
+            rate_per_s=self._rate.per_s(),
+            children=[leaf.id for leaf in self._leaves.values()],
+        )
+
+    def pause(self) -> None:
+        self._paused = True
+        self._tell(PAUSE)
+
+    def resume(self) -> None:
+        self._paused = False
+        self._tell(RESUME)
+
+    def cancel(self) -> None:
+        self._decided = self._decided or "cancelled"
+
+    def _tell(self, signal: str) -> None:
+        self._telling = [asyncio.create_task(leaf.child.signal(signal)) for leaf in self._leaves.values()]
