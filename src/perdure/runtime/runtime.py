@@ -135,6 +135,8 @@ class Runtime:
                 self._offer(run, kind, key, item, decision.core.offset_ns)
         if decision.updates:
             self.published(run, decision)
+        if decision.core.close_ns:
+            self.retention.closed(run)
         for observer in self.observers:
             observer(run, decision)
 
