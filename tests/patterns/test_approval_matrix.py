@@ -1,5 +1,8 @@
 """Approvals and callbacks under every fault."""
 
+import asyncio
+
+from temporalio.service import RPCError, RPCStatusCode
 from tests.patterns import waiting
 from tests.patterns.matrix import Case
 from tests.patterns.waiting import REQUEST, AskForever, CallForever, Payload, Terms, Wanted, submit, tell
@@ -37,6 +40,18 @@ async def two_votes(stage):
     await says("carol")(stage)
 
 
+async def states_of(waiting):
+    """The worker may not have come back yet after the server was killed."""
+    for _ in range(200):
+        try:
+            return await waiting.states()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise
+            await asyncio.sleep(0.02)
+    raise AssertionError("no worker has come back")
+
+
 async def check_approval(world, outcome):
     """One decision, by people who may decide, each once; and what the query tells of it does not change any more."""
     if outcome.status == "completed":
@@ -58,7 +73,7 @@ async def check_approval(world, outcome):
         assert outcome.status in ("canceled", "terminated"), outcome.status
     if outcome.status in ("completed", "canceled"):
         approvals = Approvals(outcome.stage.client, outcome.handle.id)
-        before = await approvals.states()
+        before = await states_of(approvals)
         for state in before:
             late = await approvals.reject("dora")
             assert not late.taken and late.outcome == state.outcome != ""
@@ -109,8 +124,8 @@ async def check_callback(world, outcome):
         assert outcome.status in ("canceled", "terminated"), outcome.status
     if outcome.status == "completed":
         callbacks = Callbacks(outcome.stage.client, outcome.handle.id)
+        [state] = await states_of(callbacks)
         assert not (await callbacks.complete(Payload("late", 1))).taken
-        [state] = await callbacks.states()
         assert state.outcome == "completed"
 
 
