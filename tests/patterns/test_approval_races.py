@@ -278,3 +278,25 @@ async def test_update_with_start_finds_who_takes_it(perdure):
         assert "none is open" in str(raised.value.cause)
         await perdure.settle()
         assert (await Approvals(perdure.client, "one").approve("bob")).taken
+
+
+@pytest.mark.parametrize("turns", [0, 2])
+async def test_signals_that_come_before_it_is_open_wait_for_it(perdure, turns):
+    """Those that come with the first workflow task, also when the run is continued before it opens."""
+    async with perdure.worker(AskForever, CallForever, activities=[tell, submit], task_queue="q"):
+        pass
+    asked = await perdure.start(AskForever.run, Terms(), task_queue="q")
+    called = await perdure.start(CallForever.run, Wanted(), task_queue="q")
+    for _ in range(turns):
+        await asked.signal(AskForever.turn)
+        await called.signal(CallForever.turn)
+    await asked.signal("perdure_approval", Answer("approval", "ann", "approve"))
+    await asked.signal("perdure_approval", Answer("approval", "bob", "approve"))
+    await called.signal("perdure_callback_complete", args=["callback", {"url": 1}])
+    await called.signal("perdure_callback_heartbeat", args=["callback", 7])
+    await called.signal("perdure_callback_complete", args=["callback", DONE])
+    async with perdure.worker(AskForever, CallForever, activities=[tell, submit], task_queue="q"):
+        await perdure.advance(timedelta(hours=2))
+        decision = await asked.result()
+        assert decision.by == ["bob"] and "ann ignored" in said(decision)
+        assert await called.result() == DONE

@@ -36,6 +36,8 @@ QUERY = "perdure_approvals"
 """The query: `list[ApprovalState]`."""
 MAX_REMINDERS = 200
 LONGEST_ID = 200
+MAX_EARLY = 100
+"""Signals that wait for their approval to be opened; more are ignored."""
 REMEMBERED = 50
 """Decided approvals that a run hands to the next one, for late answers."""
 
@@ -101,6 +103,7 @@ async def approval(
             for who in approvers:
                 state.note(state.opened, "asked", whom=who)
                 state.untold.append(("asked", who))
+        desk.admit(id)
     return await live.decided(notify, options)
 
 
@@ -175,6 +178,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.all: dict[str, Live] = {}
+        self.early: list[Answer] = []
+        """By signal, before their approval was open."""
 
     @classmethod
     def current(cls) -> "Desk":
@@ -206,12 +211,20 @@ class Desk:
         live.claimed = True
         return live
 
+    def admit(self, id: str) -> None:
+        """Take what was said early, now that it is open."""
+        early, self.early = self.early, [answer for answer in self.early if answer.approval != id]
+        for answer in early:
+            if answer.approval == id:
+                self.hear(answer)
+
     def carry(self) -> list[ApprovalState]:
         """For the next run: what is open, and the newest of what is decided."""
         return for_next_run([live.state for live in self.all.values()], workflow.now(), REMEMBERED)
 
-    def restore(self, states: Sequence[ApprovalState]) -> None:
+    def restore(self, states: Sequence[ApprovalState], early: Sequence[Answer]) -> None:
         """From the run before."""
+        self.early.extend(early)
         for state in states:
             self.all.setdefault(state.id, Live(state))
 
@@ -231,13 +244,22 @@ class Desk:
 
     def signal(self, *answer: Any) -> None:
         given = _answer(answer)
-        reply = self.take(given) if isinstance(given, Answer) else given
+        if isinstance(given, Reply):
+            workflow.logger.warning("a signal %s was ignored: %s", NAME, given.text)
+        elif given.approval not in self.all and len(self.early) < MAX_EARLY:
+            self.early.append(given)
+        else:
+            self.hear(given)
+
+    def hear(self, answer: Answer) -> None:
+        """What nobody waits for a reply to."""
+        reply = self.take(answer)
         if reply.taken:
             return
         workflow.logger.warning("a signal %s was ignored: %s", NAME, reply.text)
-        live = self.all.get(given.approval) if isinstance(given, Answer) else None
-        if live is not None and isinstance(given, Answer) and len(live.state.audit) < MAX_AUDIT:
-            live.state.note(workflow.now(), "ignored", given.who[:LONGEST_ID], f"{given.do}: {reply.text}")
+        live = self.all.get(answer.approval)
+        if live is not None and len(live.state.audit) < MAX_AUDIT:
+            live.state.note(workflow.now(), "ignored", answer.who[:LONGEST_ID], f"{answer.do}: {reply.text}")
 
     def take(self, answer: Answer) -> Reply:
         """Count an answer if it counts."""

@@ -11,9 +11,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Generic, Literal, TypeVar, TypeVarTuple, Unpack, cast
 
 from temporalio import workflow
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns import options as presets
@@ -25,6 +26,7 @@ from perdure.patterns.replies import (
     encoding,
     for_next_run,
     moment,
+    raw,
     refuse_unless_taken,
     sealed,
     unsealed,
@@ -41,6 +43,8 @@ QUERY = "perdure_callbacks"
 """The query: `list[CallbackState]`."""
 LONGEST_ID = 200
 LONGEST_MESSAGE = 2000
+MAX_EARLY = 100
+"""Signals that wait for their callback to be opened; more are ignored."""
 REMEMBERED = 50
 """Callbacks that are over and that a run hands to the next one, for late calls."""
 NOT_MORE_OFTEN = timedelta(seconds=10)
@@ -90,6 +94,16 @@ class CallbackAddress:
     chain: str
     """The first run of the workflow's chain: to whom an answer belongs, even if the workflow's id is used again."""
     expires: datetime
+
+
+@dataclass(frozen=True)
+class EarlyCall:
+    """A signal that came before its callback was open."""
+
+    name: str
+    callback: str
+    value: str
+    """A payload, serialized, in base64."""
 
 
 @dataclass
@@ -169,6 +183,7 @@ async def callback(
     desk = CallbackDesk.current()
     live: LiveCallback[T] = desk.claim(id) or desk.open(_opened(id, expires, stall_timeout))
     live.expect(kind, check)
+    desk.admit(id)
     return await live.called(notify, args, options)
 
 
@@ -271,7 +286,7 @@ class LiveCallback(Generic[T]):
             return Reply("refused", "Progress has to be JSON."), None
         if name == HEARTBEAT and state.heartbeats and state.heard and now < state.heard + self._not_more_often():
             return Reply("again", "It was heard of a moment ago, that is enough."), None
-        return Reply("taken", ""), value
+        return Reply("taken", ""), decoded(value, cast(Any, None)) if isinstance(value, RawValue) else value
 
     def _not_more_often(self) -> timedelta:
         quarter = timedelta(seconds=self.state.stall_s / 4)
@@ -301,6 +316,7 @@ class CallbackDesk:
 
     def __init__(self) -> None:
         self.all: dict[str, LiveCallback[Any]] = {}
+        self.early: list[EarlyCall] = []
 
     @classmethod
     def current(cls) -> "CallbackDesk":
@@ -321,10 +337,14 @@ class CallbackDesk:
         async def update(*args: Any) -> Reply:
             return await self.take(name, args)
 
-        async def signal(*args: Any) -> None:
-            reply = await self.take(name, args)
-            if not reply.taken:
-                workflow.logger.warning("a signal %s was ignored: %s", name, reply.text)
+        def signal(*args: Any) -> None:
+            live, value = self._live(args)
+            unknown = live.status == "unknown" if isinstance(live, Reply) else not (live.claimed or live.state.outcome)
+            if unknown and len(self.early) < MAX_EARLY:
+                self.early.append(EarlyCall(name, args[0], sealed(value)))
+            else:
+                reply = live if isinstance(live, Reply) else live.take(name, value, workflow.now())
+                _warn_unless_taken(name, reply)
 
         workflow.set_update_handler(name, update, validator=validate)
         workflow.set_signal_handler(name, signal)
@@ -343,12 +363,21 @@ class CallbackDesk:
         live = self.all[state.id] = LiveCallback(state)
         return live
 
+    def admit(self, id: str) -> None:
+        """Take what was said early, now that it is open."""
+        early, self.early = self.early, [call for call in self.early if call.callback != id]
+        for call in early:
+            if call.callback == id:
+                reply = self.all[id].take(call.name, raw(call.value), workflow.now())
+                _warn_unless_taken(call.name, reply)
+
     def carry(self) -> list[CallbackState]:
         """For the next run: what is open, and the newest of what is over."""
         return for_next_run([live.state for live in self.all.values()], workflow.now(), REMEMBERED)
 
-    def restore(self, states: Sequence[CallbackState]) -> None:
+    def restore(self, states: Sequence[CallbackState], early: Sequence[EarlyCall]) -> None:
         """From the run before."""
+        self.early.extend(early)
         for state in states:
             self.all.setdefault(state.id, LiveCallback(state))
 
@@ -370,13 +399,18 @@ class CallbackDesk:
     def _live(self, args: Sequence[Any]) -> tuple[LiveCallback[Any] | Reply, Any]:
         if not 1 <= len(args) <= 2 or not isinstance(args[0], str):
             return Reply("refused", "The arguments are the id of a callback and a value."), None
-        live = self.all.get(args[0])
+        live, value = self.all.get(args[0]), args[1] if len(args) == 2 else None
         if live is None:
             open_ones = [id for id, each in self.all.items() if not each.state.outcome]
             known = f"open are: {', '.join(open_ones)}" if open_ones else "none is open"
             text = f"There is no callback {args[0][:LONGEST_ID]!r} in this workflow; {known}."
-            return Reply("unknown", text), None
-        return live, args[1] if len(args) == 2 else None
+            return Reply("unknown", text), value
+        return live, value
+
+
+def _warn_unless_taken(name: str, reply: Reply) -> None:
+    if not reply.taken:
+        workflow.logger.warning("a signal %s was ignored: %s", name, reply.text)
 
 
 def _fails(error: BaseException) -> bool:

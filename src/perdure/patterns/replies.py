@@ -68,9 +68,14 @@ def sealed(value: Any) -> str:
     return base64.b64encode(payload.SerializeToString()).decode()
 
 
+def raw(text: str) -> RawValue:
+    """What `sealed` was given, not decoded."""
+    return RawValue(Payload.FromString(base64.b64decode(text)))
+
+
 def unsealed(text: str, kind: type[T]) -> T:
     """What `sealed` was given."""
-    return decoded(RawValue(Payload.FromString(base64.b64decode(text))), kind)
+    return decoded(raw(text), kind)
 
 
 class _State(Protocol):

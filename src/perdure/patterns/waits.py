@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from perdure.patterns.approval import Desk
-from perdure.patterns.callback import CallbackDesk, CallbackState
-from perdure.patterns.votes import ApprovalState
+from perdure.patterns.callback import CallbackDesk, CallbackState, EarlyCall
+from perdure.patterns.votes import Answer, ApprovalState
 
 VERSION = 1
 
@@ -38,17 +38,22 @@ class Waits:
     version: int = VERSION
     approvals: list[ApprovalState] = field(default_factory=list)
     callbacks: list[CallbackState] = field(default_factory=list)
+    early_answers: list[Answer] = field(default_factory=list)
+    """Signals for approvals that were not open yet."""
+    early_calls: list[EarlyCall] = field(default_factory=list)
+    """Signals for callbacks that were not open yet."""
 
     @classmethod
     def carry(cls) -> Self:
         """Everything of the current run. No `await` may come between this and `workflow.continue_as_new`: what is
         answered meanwhile would be lost."""
-        return cls(VERSION, Desk.current().carry(), CallbackDesk.current().carry())
+        people, systems = Desk.current(), CallbackDesk.current()
+        return cls(VERSION, people.carry(), systems.carry(), list(people.early), list(systems.early))
 
     def restore(self) -> None:
         """Go on with it. In the `__init__` of a workflow, with `@workflow.init`, so that answers find who takes them
         from the first moment on; that is also what update-with-start needs."""
         if self.version > VERSION:
             raise ValueError(f"these waits are of version {self.version}, from a newer perdure: upgrade this worker")
-        Desk.current().restore(self.approvals)
-        CallbackDesk.current().restore(self.callbacks)
+        Desk.current().restore(self.approvals, self.early_answers)
+        CallbackDesk.current().restore(self.callbacks, self.early_calls)
