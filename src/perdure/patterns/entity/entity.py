@@ -22,6 +22,7 @@ from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from perdure.patterns.entity.client import DeadLetter, Reference
 from perdure.patterns.entity.handlers import Signal
@@ -269,7 +270,19 @@ async def _wait(box: Mailbox, worker: asyncio.Task[NoReturn]) -> bool:
         return False
     box.send_due()
     over = idle is not None and not box.later and workflow.now() - box.last >= idle
-    return over and box.quiet() and not box.queue and await _save(box)
+    return over and box.quiet() and not box.queue and await _try_save(box)
+
+
+async def _try_save(box: Mailbox) -> bool:
+    """`_save`; when it fails for good the entity stays, and tries again when it was idle for as long once more."""
+    try:
+        return await _save(box)
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        workflow.logger.warning("the state could not be saved, so the entity goes on", exc_info=error)
+        box.last = workflow.now()
+        return False
 
 
 async def _save(box: Mailbox) -> bool:
