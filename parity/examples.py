@@ -19,7 +19,7 @@ from typing import Any
 from examples.show import SKIPS, Mismatch, can_skip, examples, story
 from google.protobuf.message import Message
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     Client,
     Interceptor,
@@ -79,7 +79,7 @@ async def _played(address: str, name: str) -> dict[str, Any]:
         broken = str(error) or repr(error)
     except Exception:
         broken = traceback.format_exc(limit=-3)
-    return {"executions": await _executions(address, starts.runs), "broken": broken}
+    return {"executions": await _executions(client, address, starts.runs), "broken": broken}
 
 
 class _Starts(Interceptor):
@@ -110,14 +110,14 @@ class _Noting(OutboundInterceptor):
         return handle
 
 
-async def _executions(address: str, runs: list[tuple[str, str]]) -> dict[str, dict[str, int]]:
+async def _executions(client: Client, address: str, runs: list[tuple[str, str]]) -> dict[str, dict[str, int]]:
     """How often what happened in each execution, and in those that they have led to; ends what is open."""
     async with connect(address) as channel:
         driver = Driver(channel)
         for workflow_id, run_id in dict.fromkeys(runs):
             driver.touch(workflow_id, run_id)
         await driver.finish()
-    told = [(_name(execution), _happened(execution)) for execution in driver.executions.values()]
+    told = [(_name(execution), await _happened(client, execution)) for execution in driver.executions.values()]
     numbers: Counter[str] = Counter()
     named = {}
     for name, happened in sorted(told, key=lambda found: (found[0], sorted(found[1].items()))):
@@ -130,9 +130,10 @@ def _name(execution: Execution) -> str:
     return _FRESH.sub("", _UUID.sub("uuid", execution.workflow_id))
 
 
-def _happened(execution: Execution) -> dict[str, int]:
-    events = execution.history.events if isinstance(execution.history, History) else []
-    return dict(Counter(filter(None, map(_label, events))))
+async def _happened(client: Client, execution: Execution) -> dict[str, int]:
+    """Of all pages: the driver looks at the first."""
+    history = await client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id).fetch_history()
+    return dict(Counter(filter(None, map(_label, history.events))))
 
 
 def _label(event: HistoryEvent) -> str:
