@@ -20,6 +20,8 @@ class FileHost(Host):
     def __init__(self, db: Path) -> None:
         super().__init__()
         self._db = db
+        self.is_down = False
+        """While it starts again; it still has the time of the server before then."""
         self.server = Server(db=db, skipping=Skipping.UNLOCKED)
 
     async def kill(self, env: Env, queue: str) -> None:
@@ -29,9 +31,11 @@ class FileHost(Host):
     async def _kill(self, env: Env, queue: str) -> None:
         now_ns = self.time.of(env._id).clock.now_ns()
         port = self.server.port
+        self.is_down = True
         await self.server.stop(grace_s=0)
-        self.server = Server(db=self._db, port=port, skipping=Skipping.UNLOCKED)
-        await self.server.start()
+        server = Server(db=self._db, port=port, skipping=Skipping.UNLOCKED)
+        await server.start()
+        self.server, self.is_down = server, False
         time = self.time.of(env._id)
         time.clock = SkippedClock(self.time._clock, now_ns)
         self.time.expect(env._id, [workflow_queue(env._id, queue), activity_queue(env._id, queue)], True)

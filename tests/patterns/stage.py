@@ -203,7 +203,7 @@ class Stage(Generic[W]):
         host = self.env._host
 
         async def idle() -> bool:
-            return host.time.idle(self.env._id)
+            return not getattr(host, "is_down", False) and host.time.idle(self.env._id)
 
         if self.probe.acting or not await host.call(idle()):
             return False
