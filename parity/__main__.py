@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.conformance.driver import prepare
 from tests.conformance.server import perdure as perdure_server
 
-from parity import cli, conversations, orders, timing
+from parity import cli, conversations, examples, orders, timing
 from parity.programs import PROGRAMS, Program, Unavailable, build
 from parity.programs import compare as compare_program
 from parity.results import Finding, Report
@@ -49,7 +49,8 @@ def main() -> int:
 
 
 def _families() -> list[str]:
-    return [*conversations.families(), orders.FAMILY, *(program.family for program in PROGRAMS), cli.FAMILY, TIMING]
+    programs = [program.family for program in PROGRAMS]
+    return [*conversations.families(), orders.FAMILY, examples.FAMILY, *programs, cli.FAMILY, TIMING]
 
 
 async def _compare(wanted: list[str], perdure: str, reference: str, console: Console) -> Report:
@@ -69,6 +70,8 @@ async def _compare(wanted: list[str], perdure: str, reference: str, console: Con
                 report.intervals += await timing.compare(perdure, reference)
             elif family == orders.FAMILY:
                 report.findings += await orders.compare(perdure, reference)
+            elif family == examples.FAMILY:
+                await _examples(report, perdure, reference, _teller(said, status.update))
             elif family == cli.FAMILY:
                 await _cli(report, perdure, reference)
             elif family in programs:
@@ -97,6 +100,13 @@ async def _program(program: Program, report: Report, compare: Callable[[Program]
         report.skipped[program.family] = str(error)
         return
     report.findings += await compare(program)
+
+
+async def _examples(report: Report, perdure: str, reference: str, tell: Callable[[str], None]) -> None:
+    try:
+        report.findings += await examples.compare(perdure, reference, tell)
+    except Unavailable as error:
+        report.skipped[examples.FAMILY] = str(error)
 
 
 async def _cli(report: Report, perdure: str, reference: str) -> None:

@@ -94,9 +94,9 @@ def test_a_worker_chooses_its_next_delay_beyond_the_maximum_interval() -> None:
         ({"start_to_close": 5}, True, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE),
         ({"start_to_close": 60, "heartbeat": 5}, True, TimeoutType.TIMEOUT_TYPE_HEARTBEAT),
         ({"start_to_close": 60, "schedule_to_start": 5}, False, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START),
-        # The others default to this one, and of equals the one with the lowest number counts.
+        # The others default to this one, and of equals the one that began to count first counts.
         ({"schedule_to_close": 5}, False, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START),
-        ({"schedule_to_close": 5}, True, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE),
+        ({"schedule_to_close": 5}, True, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE),
     ],
 )
 def test_timeouts_of_the_first_attempt(timeouts_s: dict[str, float], started: bool, kind: int) -> None:

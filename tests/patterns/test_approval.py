@@ -1,5 +1,6 @@
 """Approvals: who decides, when, and what those are told who answer."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from tests.patterns.waiting import (
     DAY,
     PEOPLE,
     TOLD,
+    WAITING,
     Ask,
     AskAllButBob,
     AskAndStay,
@@ -20,7 +22,7 @@ from tests.patterns.waiting import (
     tell_but_bob,
 )
 
-from perdure.patterns import Answer, Approvals, Decision
+from perdure.patterns import Answer, Approvals, Callbacks, Decision
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,9 @@ async def started(perdure, workflow, *args):
     """Once it waits."""
     handle = await perdure.start(workflow.run, *args)
     await perdure.settle()
+    approvals, callbacks = Approvals(perdure.client, handle.id), Callbacks(perdure.client, handle.id)
+    while workflow in WAITING and not (await approvals.states() or await callbacks.states()):
+        await asyncio.sleep(0.01)
     return handle
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ActivityError, ApplicationError
-from tests.patterns import waiting
+from tests.patterns import test_approval, waiting
 from tests.patterns.waiting import CALLED, DAY, Again, Call, CallAndStay, Payload, Wanted, submit
 
 from perdure.patterns import Callbacks
@@ -21,8 +21,7 @@ def _fresh():
 
 async def started(perdure, workflow, *args):
     """Once it waits."""
-    handle = await perdure.start(workflow.run, *args)
-    await perdure.settle()
+    handle = await test_approval.started(perdure, workflow, *args)
     return handle, Callbacks(perdure.client, handle.id)
 
 

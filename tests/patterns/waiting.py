@@ -247,6 +247,9 @@ class Again:
         raise ApplicationError("it never works", non_retryable=True)
 
 
+WAITING = (Ask, AskAllButBob, AskAndStay, AskTwo, AskForever, Call, CallAndStay, CallForever, Again)
+
+
 def fresh() -> None:
     TOLD.clear()
     CALLED.clear()

@@ -33,6 +33,7 @@ with _workflow.unsafe.imports_passed_through():
     from perdure.patterns.fanout.tree import FanOutTree
     from perdure.patterns.keys import idempotency_key, undone_key
     from perdure.patterns.options import Options
+    from perdure.patterns.payloads import large_payloads
     from perdure.patterns.plugin import PatternsPlugin
     from perdure.patterns.poll import Polled, PollMany, poll
     from perdure.patterns.polled import GaveUp, polled, polled_many
@@ -103,6 +104,7 @@ __all__ = [
     "fan_out_progress",
     "idempotency_key",
     "idempotent",
+    "large_payloads",
     "method",
     "open_runs",
     "options",

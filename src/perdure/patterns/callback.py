@@ -292,7 +292,8 @@ class LiveCallback(Generic[T]):
             self._value.append(found)
             state.value = sealed(value)
             state.close(now, "completed")
-        return Reply("taken", state.sentence(), state.outcome)
+        text = state.sentence()
+        return Reply("taken", text[:1].upper() + text[1:], state.outcome)
 
 
 class CallbackDesk:

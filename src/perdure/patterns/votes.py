@@ -263,7 +263,8 @@ class ApprovalState:
             self._delegate(answer, now)
         else:
             self._vote(answer, now)
-        return Reply("taken", self.sentence(), self.outcome)
+        text = self.sentence()
+        return Reply("taken", text[:1].upper() + text[1:], self.outcome)
 
     def _seat(self, who: str) -> Seat | None:
         """The vote that somebody may give: their own, or one that they hold for another."""

@@ -20,7 +20,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
 from perdure.clock import SECOND_NS
-from perdure.engine.execution import Activity, Item, Key, Kind, Update, UpdateState, WorkflowTask
+from perdure.engine.entity import EntityCore
+from perdure.engine.execution import OPEN, Activity, Core, Item, Key, Kind, Update, UpdateState, WorkflowTask
 from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import FailedPrecondition
@@ -57,6 +58,7 @@ class SkippedTime:
         self._act = act
         self._clock = executor.clock
         self._locks = 1 if locked else 0
+        """By how many locks exceed unlocks; above 0 no clock jumps by itself."""
         self._times: dict[str, NamespaceTime] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._order = itertools.count()
@@ -130,18 +132,20 @@ class SkippedTime:
     def published(self, run: Run, decision: Decision) -> None:
         time = self.of(run.core.namespace_id)
         for kind, key, item in decision.changes:
-            self._note(time, run, kind, key, item, decision.core.offset_ns)
+            self._note(time, run, decision.core, kind, key, item)
         self._progress(time)
 
-    def _note(self, time: NamespaceTime, run: Run, kind: Kind, key: Key, item: Item | None, offset_ns: int) -> None:
+    def _note(
+        self, time: NamespaceTime, run: Run, core: Core | EntityCore, kind: Kind, key: Key, item: Item | None
+    ) -> None:
         pending = (run.run_key, kind, key)
-        due_ns = rows.due_ns(item, offset_ns) if item is not None else None
+        due_ns = rows.due_ns(item, core.offset_ns) if item is not None else None
         if due_ns is None:
             time.due.pop(pending, None)
         elif time.due.get(pending) != due_ns:
             time.due[pending] = due_ns
             heapq.heappush(time.deadlines, (due_ns, next(self._order), pending))
-        if item is not None and _holds(item):
+        if item is not None and core.status in OPEN and _holds(item):
             time.tasks[pending] = (run, item)
         else:
             time.tasks.pop(pending, None)
@@ -164,7 +168,7 @@ class SkippedTime:
             if run is not None:
                 time = self.of(run.core.namespace_id)
                 for kind, key, item in run.execution.items():
-                    self._note(time, run, kind, key, item, run.core.offset_ns)
+                    self._note(time, run, run.core, kind, key, item)
         for time in self._times.values():
             self._progress(time)
 
@@ -212,13 +216,11 @@ class SkippedTime:
     # What clients and tests ask for.
 
     def lock(self) -> None:
-        """No clock jumps by itself until it is unlocked as often as it was locked."""
+        """No clock jumps by itself, unless more ask for the contrary."""
         self._locks += 1
 
     def unlock(self) -> None:
-        """Raises `FailedPrecondition` when nothing is locked."""
-        if not self._locks:
-            raise FailedPrecondition("Time skipping is not locked, so it can't be unlocked.")
+        """The contrary of `lock`, as often as one likes: SDKs do it for each result that they wait for."""
         self._locks -= 1
         for time in self._times.values():
             time.wake.set()
@@ -303,7 +305,7 @@ class SkippedTime:
         """Why the clock of a namespace does not jump now, a sentence each; nothing if it will."""
         time = self.of(namespace_id)
         reasons = [what for _, what in self._in_flight(time)]
-        if self._locks:
+        if self._locks > 0:
             reasons.append(f"time skipping is locked {self._locks} times")
         if time.mode is Mode.MANUAL:
             reasons.append("the clock of this namespace is moved by hand")
@@ -430,7 +432,7 @@ class SkippedTime:
         if time.advances:
             return self._move_on(time)
         due_ns = self.next_due_ns(time)
-        free = not self._locks and time.mode is Mode.SKIP and time.waiting and time.skips_left > 0
+        free = self._locks <= 0 and time.mode is Mode.SKIP and time.waiting and time.skips_left > 0
         if not free or due_ns is None or any(True for _ in self._in_flight(time)):
             return False
         time.skips_left -= 1
@@ -469,7 +471,7 @@ class SkippedTime:
             time.alarm.cancel()
         due_ns = self.next_due_ns(time)
         moments = [] if due_ns is None else [time.clock.real_ns(due_ns)]
-        if time.advances or (time.waiting and not self._locks):
+        if time.advances or (time.waiting and self._locks <= 0):
             moments.append(self._clock.now_ns() + LOOK_AGAIN_NS)
         time.alarm = self._clock.call_at(min(moments), time.wake.set) if moments else None
 

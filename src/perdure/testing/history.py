@@ -51,6 +51,8 @@ _OPENING: dict[str, tuple[str, Callable[[Any], str], Callable[[Any], str], str]]
     "workflow_task_timed_out": ("workflow task timed out", lambda a: "", lambda a: "", ""),
 }
 """Events that begin a step: their kind, name, id, and the field that holds the arguments."""
+STORED_OUTSIDE = b"temporal.api.sdk.v1.ExternalStorageReference"
+"""The type of payloads that only say where the content is; no codec has seen them."""
 _MOMENTS = {"signal", "marker", "cancel request", "search attributes", "memo"}
 _CLOSING = {
     "activity_task_completed": "completed",
@@ -150,6 +152,8 @@ class History:
             copy = HistoryEvent()
             copy.CopyFrom(event)
             for payload in _payloads(copy):
+                if payload.metadata.get("messageType") == STORED_OUTSIDE:
+                    continue
                 [plain] = await converter.payload_codec.decode([payload])
                 payload.CopyFrom(plain)
             events.append(copy)

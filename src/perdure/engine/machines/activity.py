@@ -33,6 +33,13 @@ NOT_STARTED = "ACTIVITY_ID_NOT_STARTED"
 NO_TIME_TO_RETRY = "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying"
 TIMEOUT_NAMES = {1: "StartToClose", 2: "ScheduleToStart", 3: "ScheduleToClose", 4: "Heartbeat"}
 T = TimeoutType
+_BEGINNING = (
+    T.TIMEOUT_TYPE_SCHEDULE_TO_START,
+    T.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE,
+    T.TIMEOUT_TYPE_START_TO_CLOSE,
+    T.TIMEOUT_TYPE_HEARTBEAT,
+)
+"""In the order in which their counts begin."""
 
 
 def by_id(t: Transition, activity_id: str) -> Activity | None:
@@ -255,8 +262,10 @@ def deadline(t: Transition, scheduled_event_id: int) -> bool:
 
 
 def _expired(activity: Activity) -> TimeoutType.ValueType:
-    """Which timeout the activity's deadline is: the earliest one, of equals the one with the lowest number."""
-    return T.ValueType(min(activity_timeouts(activity))[1])
+    """Which timeout the activity's deadline is: the earliest one.
+
+    Of equals the one whose count began first: an attempt may start in the transition that schedules it."""
+    return T.ValueType(min(activity_timeouts(activity), key=lambda due: (due[0], _BEGINNING.index(due[1])))[1])
 
 
 def _time_out(t: Transition, activity: Activity, timeout_type: TimeoutType.ValueType) -> None:

@@ -39,7 +39,7 @@ class FanOut(Generic[T, R]):
         self.number = self._registry.next_number()
         """Of the fan-out in its run, from 1."""
         self._flight: Flight[T, R] = Flight(entries, begin, most, borne)
-        self._flight.paused = lambda: self._paused or self._registry.paused
+        self._flight.paused = lambda: self._paused
         self._collect = collect
         self._paused = self._begun = False
         self._outcomes: dict[int, Outcome[T, R]] = {}

@@ -120,7 +120,7 @@ class FanOutPages(Generic[A]):
         try:
             # Signals that came before there was a handler for them.
             await asyncio.sleep(0)
-            self._state.paused = self._paused or self._registry.paused
+            self._state.paused = self._paused
             self._call = self._child.call()
             if self._stopped:
                 self._tell(CANCEL)

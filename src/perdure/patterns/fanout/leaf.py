@@ -59,7 +59,7 @@ class FanOutLeaf:
             self.cancel()
         if flight.queue and not flight.decided:
             state.rest = [(entry.index, entry.item) for entry in flight.queue]
-            state.paused = self._paused or self._registry.paused
+            state.paused = self._paused
             workflow.continue_as_new(state)
         for entry in flight.queue:
             self._count(Outcome(entry.index, entry.item, entry.key, "skipped"))
@@ -97,7 +97,7 @@ class FanOutLeaf:
         entries = [Entry(index, f"{state.key}/step#{index}", item) for index, item in state.rest or ()]
         borne = None if state.borne is None else state.borne - self._tally.failed
         flight: Flight[Any, Any] = Flight(entries, state.call.beginner(), state.most, borne, self._hold)
-        flight.paused = lambda: self._paused or self._registry.paused
+        flight.paused = lambda: self._paused
         if self._stopped:
             flight.stop()
         return flight

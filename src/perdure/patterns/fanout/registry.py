@@ -12,7 +12,7 @@ from perdure.patterns.fanout.outcome import FanOutProgress
 QUERY = "perdure_fan_out"
 """The query that tells of the fan-outs of a run: `list[FanOutProgress]`."""
 PAUSE = "perdure_fan_out_pause"
-"""The signal that pauses fan-outs: its argument is the number of one of them; without it all, those to come as well."""
+"""The signal that pauses the fan-out whose number is its argument; without one all that are open, or else the next."""
 RESUME = "perdure_fan_out_resume"
 CANCEL = "perdure_fan_out_cancel"
 PAGE = "perdure_fan_out_page"
@@ -37,6 +37,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.paused = False
+        """Whether the next fan-out begins with a pause."""
         self._count = 0
         self._open: list[Member] = []
         self._closed: deque[FanOutProgress] = deque(maxlen=KEPT)
@@ -65,7 +66,11 @@ class Registry:
         return self._count
 
     def open(self, member: Member) -> None:
+        """It begins, with a pause if that has come before it."""
         self._open.append(member)
+        if self.paused:
+            self.paused = False
+            member.pause()
 
     def close(self, member: Member) -> None:
         if member in self._open:
@@ -76,7 +81,7 @@ class Registry:
         return sorted([*self._closed, *(each.progress() for each in self._open)], key=lambda told: told.number)
 
     def pause(self, number: int | None = None) -> None:
-        self.paused = self.paused or number is None
+        self.paused = self.paused or (number is None and not self._open)
         for each in self._named(number):
             each.pause()
 

@@ -76,7 +76,7 @@ class FanOutTree:
         if self._broken is not None:
             raise self._broken
         if state.more and not self._decided:
-            state.paused = self._paused or self._registry.paused
+            state.paused = self._paused
             workflow.continue_as_new(state)
         if len(state.tally.folds) > 1:
             await self._merge()
@@ -133,7 +133,6 @@ class FanOutTree:
             and self._known
             and not self._decided
             and not self._paused
-            and not self._registry.paused
             and len(self._leaves) < self._state.leaves
             and not self._hold()
         )
@@ -207,10 +206,9 @@ class FanOutTree:
     def progress(self) -> FanOutProgress:
         state, tally = self._state, self._state.tally
         is_open = bool(self._leaves) or (state.more and not self._decided)
-        paused = self._paused or self._registry.paused
         return FanOutProgress(
             number=1,
-            state=("stopping" if self._decided else "paused" if paused else "running")
+            state=("stopping" if self._decided else "paused" if self._paused else "running")
             if is_open
             else self._decided or "completed",  # type: ignore[arg-type]
             total=None if state.more or not self._known else state.first,

@@ -197,7 +197,7 @@ def _replied(reply: Reply, thanks: str = "") -> _Response:
 
 
 def _page_of(reply: Reply, thanks: str = "") -> str:
-    text = f"{thanks} {reply.text[:1].upper()}{reply.text[1:]}".strip() if reply.taken else reply.text
+    text = f"{thanks} {reply.text}".strip() if reply.taken else reply.text
     return pages.message(TITLES[reply.status], text)
 
 

@@ -1,0 +1,1 @@
+"""Expenses that people approve, by links in their mails: reminders, escalation, delegation, four eyes."""

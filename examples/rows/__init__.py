@@ -1,0 +1,1 @@
+"""Import of many rows from a file into a database, through crashes."""
