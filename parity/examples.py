@@ -39,8 +39,8 @@ from parity.results import Finding
 FAMILY = "examples"
 TRIES = 3
 LIMIT_S = 600
-CHANCE = ("WORKFLOW_TASK_", "WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED")
-"""Events whose number is a matter of speed, or of a poll's jitter."""
+CHANCE = ("WORKFLOW_TASK_", "ACTIVITY_TASK_CANCEL_REQUESTED", "WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED")
+"""Events whose number is a matter of speed, or of jitter."""
 _FRESH = re.compile(r"-[0-9a-f]{8}\b")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Where the name stands of what an event is about.

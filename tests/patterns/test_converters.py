@@ -13,10 +13,9 @@ CASES = [
     test_saga_matrix.TRIP,
     test_saga_matrix.FAILING,
     test_entity_matrix.TILL,
-    test_fan_out_matrix.SMALL,
+    test_fan_out_matrix.FLAT,
     test_fan_out_matrix.PAGES,
-    test_poll_matrix.SELDOM,
-    test_poll_matrix.OFTEN,
+    test_poll_matrix.ONE,
     waits.APPROVAL,
     waits.CALLBACK,
 ]

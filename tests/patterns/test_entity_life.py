@@ -8,16 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from temporalio import activity
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from tests.patterns.carts import Cart, Item, price
+from tests.patterns.lives import Nag, kept, load, save
 
 from perdure.patterns import Entity, Limits, check, query, signal, update, upgrade
 
 LAMP = Item("lamp", 1900)
-kept: dict[str, str] = {}
 
 
 @dataclass
@@ -49,6 +48,7 @@ class PurseV3(Entity[New], name="Purse", version=3, limits=Limits(messages_a_run
         return self.state.cents
 
     @upgrade(1)
+    @staticmethod
     def _cents(old: dict[str, Any]) -> dict[str, Any]:
         return {"cents": old["euros"] * 100}
 
@@ -76,16 +76,6 @@ async def test_a_state_evolves(perdure):
     await perdure.client.get_workflow_handle("purse").terminate()
 
 
-@activity.defn
-async def load(entity_id: str) -> str | None:
-    return kept.get(entity_id)
-
-
-@activity.defn
-async def save(entity_id: str, snapshot: str) -> None:
-    kept[entity_id] = snapshot
-
-
 @dataclass
 class Count:
     n: int = 0
@@ -109,7 +99,7 @@ class Counter(Entity[Count], idle=timedelta(days=7), load=load, save=save):
 
 async def test_an_idle_entity_ends_and_goes_on(perdure):
     kept.clear()
-    perdure.faults(evict_every_task=True, duplicate_attempts=True)
+    perdure.faults(duplicate_attempts=True)
     async with perdure.worker(Counter, activities=[load, save], task_queue="counters"):
         counter = Counter.of(perdure.client, "c", task_queue="counters")
         assert await counter.up(5, message_id="five") == 5
@@ -208,6 +198,7 @@ def test_what_a_class_may_not_be():
                 return 1
 
             @upgrade(1)
+            @staticmethod
             def _one(old: dict[str, Any]) -> dict[str, Any]:
                 return old
 
@@ -232,3 +223,43 @@ async def test_an_input_that_is_none_of_an_entity_s_fails_it(perdure):
         with pytest.raises(WorkflowFailureError) as raised:
             await perdure.client.execute_workflow("Cart", {"owner": "ann"}, id="x", task_queue="carts")
         assert "an entity is started without input" in str(raised.value.cause)
+
+
+@pytest.mark.perdure(time="manual")
+async def test_signals_that_it_sends_itself_later(perdure):
+    kept.clear()
+    perdure.faults(evict_every_task=True)
+    async with perdure.worker(Nag, activities=[load, save], task_queue="nags"):
+        nag = Nag.of(perdure.client, "n", task_queue="nags")
+        await nag.plan(60, "hour")
+        await nag.plan(10, "early")
+        await nag.plan(20, "again")
+        await nag.plan(5, "forgotten")
+        await nag.plan(30, "half an hour")
+        with pytest.raises(WorkflowUpdateFailedError):
+            await nag.plan(1, "xx", True)
+        await nag.forget("f")
+        for _ in range(14):
+            await nag.forget("none")
+        assert len(await perdure.histories("n")) == 4
+        assert (await nag.status())["later"] == 3
+        await perdure.advance(timedelta(minutes=8))
+        assert await nag.said() == []
+        await perdure.advance(timedelta(minutes=5))
+        assert await nag.said() == ["early"]
+        await perdure.advance(timedelta(minutes=25))
+        assert await nag.said() == ["early", "again", "at last", "half an hour"]
+        await perdure.advance(timedelta(days=29))
+        assert (await nag.status())["later"] == 0
+        await perdure.advance(timedelta(days=2))
+        await perdure.client.get_workflow_handle("n").result()
+
+
+async def test_a_handler_may_take_longer_than_idle(perdure):
+    kept.clear()
+    perdure.faults(evict_every_task=True)
+    async with perdure.worker(Nag, activities=[load, save], task_queue="nags"):
+        nag = Nag.of(perdure.client, "n", task_queue="nags")
+        await nag.work(100)
+        await perdure.client.get_workflow_handle("n").result()
+    assert len((await perdure.history("n")).timers) < 10

@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import WorkerConfig
 from tests.patterns import crowds
 from tests.patterns.crowds import ACTIVITIES, LARGE, CrowdedPages, Large, LargeTold, Total
+from tests.patterns.twins.fan_out_pages import PageByHand, PagesByHand
 
 from perdure.patterns import FanOutLeaf, FanOutTree, PatternsPlugin, fan_out_progress
 from perdure.patterns.fanout import large
@@ -279,3 +280,35 @@ async def test_the_plugin_registers_what_is_needed_once(perdure):
     async with perdure.worker(*LARGE, FanOutTree, activities=ACTIVITIES, plugins=[PatternsPlugin()]):
         assert_all_done(crowd, await perdure.execute(CrowdedPages.run, Large(5)), 5)
     assert PatternsPlugin().configure_worker(WorkerConfig(workflows=[]))["workflows"] == []
+
+
+async def test_events_next_to_a_tree_that_is_written_by_hand(perdure):
+    """Ours has one workflow more, and a signal a page; the calls, the reading and the folds are the same."""
+    crowds.fresh()
+    async with perdure.worker(*LARGE, FanOutTree, FanOutLeaf, PageByHand, PagesByHand, activities=ACTIVITIES):
+        ours = await perdure.start(CrowdedPages.run, Large(20, 10, 4, 1))
+        theirs = await perdure.start(PagesByHand.run, 20, 10, 4, 1)
+        await asyncio.gather(ours.result(), theirs.result())
+        counted = [await events(perdure, each.id) for each in (ours, theirs)]
+    more = counted[0] - counted[1]
+    assert not counted[1] - counted[0]
+    assert more == {
+        "workflow_execution_started": 1,
+        "workflow_execution_completed": 1,
+        "start_child_workflow_execution_initiated": 1,
+        "child_workflow_execution_started": 1,
+        "child_workflow_execution_completed": 1,
+        "signal_external_workflow_execution_initiated": 2,
+        "external_workflow_execution_signaled": 2,
+        "workflow_execution_signaled": 2,
+    }
+
+
+async def events(perdure, prefix):
+    """By type, over a workflow and its children, without workflow tasks, whose number chance decides."""
+    found = Counter()
+    async for run in perdure.client.list_workflows():
+        if run.id.startswith(prefix):
+            for event in (await perdure.history(run.id, run.run_id)).events:
+                found[event.WhichOneof("attributes").removesuffix("_event_attributes")] += 1
+    return Counter({name: number for name, number in found.items() if not name.startswith("workflow_task")})

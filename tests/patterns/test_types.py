@@ -169,6 +169,59 @@ async def run() -> None:
     await poll(look, "x", 1, every=every)  # wrong: for ever
     if version("fee-v2"):
         version.deprecated("fee-v2")
+
+from dataclasses import dataclass
+from temporalio.client import Client
+from perdure.patterns import Entity, check, query, signal, update, upgrade
+
+@dataclass
+class Full:
+    count: int = 0
+
+class Box(Entity[Full], version=2):
+    @update
+    async def put(self, name: str, count: int) -> int:
+        self.state.count += count
+        before: int = await self.empty()
+        self.later(timedelta(1), Box.note, "late")
+        self.later(timedelta(1), Box.note, 5)  # wrong: no text
+        self.state.number = 1  # wrong: no such field
+        return before
+
+    @check(put)
+    def _sane(self, name: str, count: int) -> None: ...
+
+    @check(put)  # wrong: takes something else
+    def _other(self, name: int) -> None: ...
+
+    @update
+    def empty(self) -> int:
+        return self.state.count
+
+    @signal
+    def note(self, text: str) -> None: ...
+
+    @query
+    def count(self) -> int:
+        return self.state.count
+
+    @upgrade(1)
+    @staticmethod
+    def _one(old: dict[str, object]) -> dict[str, object]:
+        return old
+
+async def send(client: Client) -> None:
+    box = Box.of(client, "b", task_queue="q", initial=Full(1))
+    n: int = await box.put("x", 1, message_id="m")
+    m: int = await box.empty()
+    o: int = await box.count()
+    await box.note("x", message_id="n")
+    await box.put(1, "x")  # wrong: the order of the arguments
+    await box.put("x")  # wrong: two of them
+    p: str = await box.count()  # wrong: an int
+    await box.note(1)  # wrong: no text
+    Box.of(client, "b", task_queue="q", initial=1)  # wrong: no state
+    await box.nothing()  # wrong: there is none
 """
 
 

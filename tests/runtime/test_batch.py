@@ -6,7 +6,11 @@ import asyncio
 from typing import Any
 
 from tests.conformance.driver import Driver
+from tests.conformance.messages import timer
 from tests.runtime.conversation import conversation, types
+
+from perdure.server import Server
+from perdure.storage.base import Batch, Done
 
 FAST = {"worker.batcherRPS": 1_000_000}
 FAILED = 3
@@ -81,3 +85,25 @@ async def test_a_job_that_is_stopped_keeps_its_counts() -> None:
         told = await d.quietly("DescribeBatchOperation", job_id="job")
         assert (told.state, told.total_operation_count) == (FAILED, 100)
         assert 0 < told.complete_operation_count < 100
+
+
+async def test_a_reset_and_the_progress_of_its_job_are_one_commit() -> None:
+    """Seed 269 of the simulation: a crash between the two made the job reset the same run once more."""
+    async with Server() as server, conversation(server) as d:
+        await d.start()
+        await d.step(timer())
+        storage, batches = server._runtime.storage, []
+        submit = storage.submit
+
+        def watch(batch: Batch, done: Done) -> None:
+            batches.append([change.insert is not None for change in batch.runs.values()])
+            submit(batch, done)
+
+        storage.submit = watch
+        told = await run_job(
+            d, executions=[{"workflow_id": d.workflow_id}], reset_operation={"options": {"last_workflow_task": {}}}
+        )
+        assert told.complete_operation_count == 1
+        job, reset = (sorted(batch) for batch in batches if True in batch)
+        assert job == [True]
+        assert reset == [False, False, True], "the old run, the job, the new run"

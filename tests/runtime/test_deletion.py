@@ -160,6 +160,27 @@ async def test_a_closed_run_is_kept_for_the_retention_and_no_longer(
     assert (await d.quietly("CountWorkflowExecutions")).count == 0
 
 
+async def test_retention_counts_from_the_end_by_the_servers_time(d: Driver, server: Server, clock: ManualClock) -> None:
+    """The runs skip a year; the retention is a day."""
+    assert server._runtime is not None
+    clock.advance(3600 * SECOND_NS)
+    names = [d.name("one"), d.name("two")]
+    for name in names:
+        await d.start(name, time_skipping_config={"enabled": True})
+        await d.step(timer(seconds=365 * 24 * 3600))
+        await d.step(succeed())
+    kept = server._runtime.retention._ahead
+    assert len(kept) == 2
+    kept.clear()
+    await server._runtime.retention._read_ahead()
+    assert len(kept) == 2
+    await swept(server, clock, DAY_NS - SECOND_NS)
+    assert all([(await d.describe(name)).workflow_execution_info.close_time.seconds for name in names])
+    await swept(server, clock, SECOND_NS)
+    await gone(d, *names)
+    assert not kept
+
+
 async def test_open_runs_stay(d: Driver, server: Server, clock: ManualClock) -> None:
     await d.start()
     await d.step(timer(seconds=10 * 24 * 3600))

@@ -105,6 +105,48 @@ async def test_that_waits_for_ever(perdure):
     text.fnmatch_lines([f"*Stalled: nothing has happened for * {held}"])
 
 
+def test_open_workflows_are_listed_when_passing_tests_are_shown(run) -> None:
+    text = """
+async def test_passes(perdure):
+    await perdure.start(Pay.run, 3, id="left", task_queue="nobody")
+
+async def test_leaves_nothing(perdure):
+    async with perdure.worker(Pay, activities=[charge]):
+        await perdure.execute(Pay.run, 5, id="ended")
+"""
+    result = run(text, "-rA")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*perdure: open at teardown*", "test_passes leaves open: left"])
+    assert str(result.stdout).count("open at teardown") == 1
+    assert "open at teardown" not in str(run(text).stdout)
+
+
+def test_the_memory_of_a_long_session_stays_flat(run) -> None:
+    """Of the namespaces of tests that are over, their workflows and clocks nothing is left."""
+    result = run("""
+HISTORY = "x" * 100_000
+
+def names(host):
+    async def read():
+        runtime = host.server._runtime
+        return [each.name for each in runtime.namespaces], len(host.time._times), list(runtime.executor._runs)
+    return host.run(read())
+
+@pytest.mark.parametrize("number", range(200))
+async def test_it(perdure, number):
+    await perdure.start(Pay.run, number, id="open", task_queue="nobody", memo={"large": HISTORY})
+
+async def test_what_is_left(perdure, perdure_host):
+    for _ in range(500):
+        namespaces, clocks, runs = names(perdure_host)
+        if len(namespaces) < 5:
+            break
+        await asyncio.sleep(0.05)
+    assert len(namespaces) < 5 and clocks < 5 and len(runs) == 0
+""")
+    result.assert_outcomes(passed=201)
+
+
 def test_any_scope_of_the_event_loop_and_settings_of_a_project(run) -> None:
     result = run(
         """

@@ -97,7 +97,8 @@ class Reclaimer:
         if run.execution.running and not is_entity(run.execution):
             executor.apply(run, inputs.TerminateWorkflow(reason=REASON, identity=HISTORY_SERVICE))
             return True
-        if owes(run) and executor.now_ns() < run.core.close_ns + PATIENCE_NS:
+        core = run.core
+        if owes(run) and executor.now_ns(core.namespace_id) < core.close_ns - core.offset_ns + PATIENCE_NS:
             return False
         await executor.delete(run)
         return True

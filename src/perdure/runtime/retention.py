@@ -2,6 +2,9 @@
 
 Storage knows the closed runs of a namespace in the order of their ends, so there is one moment to wait for: that of the
 run that ended first. Each namespace costs one look into an index when that moment comes, and nothing before.
+
+A run that skipped time says that it ended later than it did. Such runs are held in memory until they go; a start reads
+those whose end is still to come, and the others are kept until their own time has come.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from perdure.engine.entity import spaces
 from perdure.runtime.executor import Executor
 from perdure.runtime.follow_ups import owes
 from perdure.runtime.namespaces import Namespace, Namespaces
+from perdure.runtime.run import Run
 from perdure.storage.base import ClosedRun
 
 log = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ class Retention:
         self._wake = asyncio.Event()
         self._alarm: Timer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ahead: dict[int, tuple[str, int]] = {}
+        """Of runs that skipped time, by run key: the namespace id, and when they ended by the namespace's time."""
         self.sweeps = 0
         """How many times everything that was due has been deleted."""
 
@@ -48,7 +54,14 @@ class Retention:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def closed(self, run: Run) -> None:
+        """The run has ended."""
+        core = run.core
+        if core.offset_ns:
+            self._ahead[run.run_key] = (core.namespace_id, core.close_ns - core.offset_ns)
+
     async def _run(self) -> None:
+        await self._read_ahead()
         while True:
             self._wake.clear()
             try:
@@ -64,7 +77,36 @@ class Retention:
 
     async def _sweep(self) -> int:
         """Delete what is due. Returns when to look again."""
-        return min([await self._sweep_namespace(namespace) for namespace in self._namespaces], default=NEVER_NS)
+        dues = [await self._sweep_namespace(namespace) for namespace in self._namespaces]
+        return min([*dues, await self._sweep_ahead()])
+
+    async def _read_ahead(self) -> None:
+        executor = self._executor
+        for namespace in list(self._namespaces):
+            after: ClosedRun | None = ClosedRun(executor.now_ns(), 0, 0)
+            while page := await executor.storage.closed(namespace.id, after, MAX_AT_ONCE):
+                for after in page:
+                    run = await executor.by_key(after.run_key)
+                    if run is not None:
+                        self.closed(run)
+
+    async def _sweep_ahead(self) -> int:
+        executor = self._executor
+        retentions = {namespace.id: namespace.retention_ns for namespace in self._namespaces}
+        again_ns = NEVER_NS
+        for run_key, (namespace_id, close_ns) in list(self._ahead.items()):
+            retention_ns = retentions.get(namespace_id, 0)
+            if retention_ns <= 0:
+                continue
+            due_ns = close_ns + retention_ns
+            if due_ns > executor.now_ns():
+                again_ns = min(again_ns, due_ns)
+            elif await self._delete(run_key):
+                del self._ahead[run_key]
+            else:
+                again_ns = min(again_ns, executor.now_ns() + RETRY_NS)
+        await executor.flushed()
+        return again_ns
 
     async def _sweep_namespace(self, namespace: Namespace) -> int:
         if namespace.retention_ns <= 0:

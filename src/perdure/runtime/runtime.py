@@ -63,7 +63,7 @@ class Runtime:
             max_entries=self.config.worker_registry_max_entries,
         )
         self.sticky = StickyQueues(executor, self.matching)
-        self.reclaimer = Reclaimer(executor, self.queue_configs.forget)
+        self.reclaimer = Reclaimer(executor, self._forget)
         self.skipped: SkippedTime | None = None
         """The clocks of the namespaces, if time skips."""
         self.time: Timekeeper
@@ -121,6 +121,11 @@ class Runtime:
         await self.executor.close()
         await self.storage.close()
 
+    def _forget(self, namespace_id: str) -> None:
+        self.queue_configs.forget(namespace_id)
+        if self.skipped is not None:
+            self.skipped.forget(namespace_id)
+
     def _publish(self, run: Run, decision: Decision) -> None:
         """A decision is durable, or will be with the next: note its deadlines, then offer its tasks: one
         that is offered to a waiting poll starts at once, and that start is published before this returns."""
@@ -130,6 +135,8 @@ class Runtime:
                 self._offer(run, kind, key, item, decision.core.offset_ns)
         if decision.updates:
             self.published(run, decision)
+        if decision.core.close_ns:
+            self.retention.closed(run)
         for observer in self.observers:
             observer(run, decision)
 

@@ -7,7 +7,6 @@ accepted. A jump goes to the very next deadline, and what is due there happens a
 
 `advance` moves a clock at once, deadline by deadline, also while tasks are out: only what becomes ready on the way is
 waited for, and no longer than `PATIENCE_S` after the last sign of progress.
-
 All deadlines of such a server are held in memory; it is made for tests.
 """
 
@@ -63,6 +62,7 @@ class SkippedTime:
         self._running: set[asyncio.Task[None]] = set()
         self._order = itertools.count()
         self._started = False
+        self._reading: asyncio.Task[None] | None = None
         executor.clock_of = lambda namespace_id: self.of(namespace_id).clock.now_ns()
 
     # Namespaces.
@@ -151,8 +151,8 @@ class SkippedTime:
             time.tasks.pop(pending, None)
 
     def reload(self) -> None:
-        """Read the deadlines and tasks of all runs again."""
-        self._keep(self._reload(), "time, reading")
+        """Read the deadlines and tasks of all runs again. Until that is done nobody knows which comes next."""
+        self._reading = self._keep(self._reload(), "time, reading")
 
     async def _reload(self) -> None:
         for time in self._times.values():
@@ -323,6 +323,8 @@ class SkippedTime:
 
     def _in_flight(self, time: NamespaceTime) -> Iterator[tuple[object, str]]:
         """What a worker has or is about to get, and what is under way: a token and a text for each."""
+        if self._reading is not None and not self._reading.done():
+            yield self._reading, "deadlines and tasks are being read"
         for pending, (run, item) in time.tasks.items():
             if run.deleted or not run.execution.running:
                 continue

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 from google.protobuf.duration_pb2 import Duration
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, DeleteNamespaceRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributeKey
@@ -340,7 +340,9 @@ class Env:
     # The end.
 
     def finish(self, *, passed: bool = True) -> None:
-        """The test is over. Raises `AssertionError` when a workflow task failed or a history does not replay."""
+        """The test is over, and its namespace with all that it holds.
+
+        Raises `AssertionError` when a workflow task failed or a history does not replay."""
         try:
             if passed:
                 self._watch.check()
@@ -348,11 +350,15 @@ class Env:
                 if failures:
                     raise AssertionError("\n".join(failures))
         finally:
-            self._host.soon(self._close)
+            self._host.run(self._close())
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
+        """Nothing is left of the namespace but what the server takes away by and by."""
         self._host.server.unobserve(self._watch.published)
-        self._host.time.forget(self._id)
+        self._host.time.of(self._id).mode = Mode.REAL
+        await self._host.service.operator_service.delete_namespace(
+            DeleteNamespaceRequest(namespace=self.namespace, namespace_delete_delay=Duration())
+        )
 
     async def _replays(self) -> list[str]:
         """Histories of workflows that this test's workers have, and that do not replay with them."""

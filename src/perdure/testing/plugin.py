@@ -1,4 +1,5 @@
-"""The pytest plugin: the fixture `perdure`, and what failing tests show of their workflows.
+"""The pytest plugin: the fixture `perdure`, and what tests show of their workflows: all of them when they fail, those
+that are open at the end with `-rA`.
 
 The marker `@pytest.mark.perdure(time="manual", search_attributes=[...], replay=False, ...)` gives the options of
 `perdure.testing.Env`. Importing this module loads nothing of the server.
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _ENV = pytest.StashKey["Env"]()
 _FAILED = pytest.StashKey[bool]()
+_OPEN = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +70,7 @@ def perdure(
     request.node.stash[_ENV] = env
     yield env
     try:
+        request.node.stash[_OPEN] = env.still_open()
         env.finish(passed=not request.node.stash.get(_FAILED, False))
     finally:
         del request.node.stash[_ENV]
@@ -82,6 +85,8 @@ def pytest_runtest_makereport(
     if env is not None and report.when == "call" and report.failed:
         item.stash[_FAILED] = True
         report.sections += _sections(env)
+    if report.when == "teardown" and (still_open := item.stash.get(_OPEN, None)):
+        report.sections.append(("perdure: open at teardown", f"{item.name} leaves open: {', '.join(still_open)}"))
     return report
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from temporalio.api.common.v1 import Payload
@@ -144,6 +145,15 @@ class DeadLetters:
         return next((each for each in self.letters if each.number == number), None)
 
 
+@dataclass(frozen=True)
+class Later:
+    """A signal that an entity sends itself."""
+
+    due: datetime
+    name: str
+    args: tuple[Payload, ...]
+
+
 @dataclass
 class Carried:
     """All of it."""
@@ -155,6 +165,7 @@ class Carried:
     dead: DeadLetters
     signals: list[tuple[str, str, list[Payload], bool]]
     """Not yet handled: name, id, arguments, and whether they may come again by that id."""
+    later: dict[str, Later] = field(default_factory=dict)
 
     def payload(self) -> Payload:
         return json_payload(
@@ -173,6 +184,7 @@ class Carried:
                 "dead_numbered": self.dead.numbered,
                 "dead_lost": self.dead.lost,
                 "signals": [[name, key, [*map(pack, args)], again] for name, key, args, again in self.signals],
+                "later": [[key, e.due.isoformat(), e.name, [*map(pack, e.args)]] for key, e in self.later.items()],
             }
         )
 
@@ -198,4 +210,8 @@ class Carried:
         ]
         dead.numbered, dead.lost = kept.get("dead_numbered", 0), kept.get("dead_lost", 0)
         signals = [(name, key, [*map(unpack, args)], again) for name, key, args, again in kept.get("signals", ())]
-        return cls(kept["version"], unpack(kept["state"]), kept.get("handled", 0), window, dead, signals)
+        later = {
+            key: Later(datetime.fromisoformat(due), name, tuple(map(unpack, args)))
+            for key, due, name, args in kept.get("later", ())
+        }
+        return cls(kept["version"], unpack(kept["state"]), kept.get("handled", 0), window, dead, signals, later)

@@ -146,7 +146,7 @@ class Reference:
                 elif not _again(error):
                     raise
                 if clock() + wait - began > self._patience:
-                    raise
+                    raise TimeoutError(f"{self._id} has not taken the message for {self._patience:g} s") from error
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             wait = min(wait * 2, 2)
 

@@ -13,9 +13,10 @@ n = await cart.add(Item("lamp", 1900))
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, NoReturn, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar, TypeVarTuple
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
@@ -23,10 +24,12 @@ from temporalio.client import Client
 from temporalio.common import RawValue, RetryPolicy
 
 from perdure.patterns.entity.client import DeadLetter, Reference
+from perdure.patterns.entity.handlers import Signal
 from perdure.patterns.entity.mailbox import Mailbox
 from perdure.patterns.entity.plan import Limits, Plan, not_json, state_type_of
 
 S = TypeVar("S")
+Args = TypeVarTuple("Args")
 
 NEW = RawValue(Payload())
 """The input of an entity that nothing was carried to."""
@@ -117,6 +120,23 @@ class Entity(Generic[S]):
         """In a handler: that of the message. The same when it is sent again: a key for what its activities do."""
         return self.__dict__["_message_id"]  # type: ignore[no-any-return]
 
+    def later(self, delay: timedelta, signal: Signal[*Args], *args: *Args, key: str = "") -> None:
+        """In a handler: have the entity get this signal after a time, unless the handler fails.
+
+        `key` tells those of one signal apart; the same signal with the same key takes the place of the one before.
+
+            self.later(timedelta(days=7), Cart.expire)
+            self.later(timedelta(minutes=15), Stock.give_up, order, key=order)
+        """
+        if delay < timedelta(0):
+            raise ValueError(f"delay is {delay}: it can't be in the past")
+        name = signal.definition.name
+        self.__dict__["_later"][f"{name}/{key}"] = (delay, name, args)
+
+    def not_later(self, signal: Signal[*tuple[Any, ...]], key: str = "") -> None:
+        """In a handler: take back what `later` has planned, if anything."""
+        self.__dict__["_later"][f"{signal.definition.name}/{key}"] = None
+
     @classmethod
     def of(
         cls,
@@ -182,7 +202,7 @@ class Entity(Generic[S]):
 def _view(cls: type[Entity[Any]], state: Any, message_id: str) -> Any:
     """What handlers see as `self`."""
     view = object.__new__(cls)
-    view.__dict__.update(state=state, _message_id=message_id)
+    view.__dict__.update(state=state, _message_id=message_id, _later={})
     return view
 
 
@@ -229,24 +249,27 @@ async def _load(box: Mailbox) -> None:
 
 
 async def _wait(box: Mailbox, worker: asyncio.Task[NoReturn]) -> bool:
-    """Until the run may continue as new; or, with True, until it was idle for long enough and its state is saved."""
+    """Until the run may continue as new, or something is due to be done; True when it was idle for long enough and its
+    state is saved."""
+    idle, until = box.plan.idle, box.next_due()
 
-    def due() -> bool:
-        return worker.done() or (box.draining() and box.quiet())
+    def wakes() -> bool:
+        due = box.next_due()
+        sooner = due is not None and (until is None or due < until)
+        return worker.done() or sooner or (box.draining() and box.quiet())
 
-    idle = box.plan.idle
-    if idle is None:
-        await workflow.wait_condition(due)
-    else:
-        left = idle - (workflow.now() - box.last)
-        try:
-            await workflow.wait_condition(due, timeout=left, timeout_summary="idle")
-        except TimeoutError:
-            if workflow.now() - box.last >= idle and box.quiet() and not box.queue:
-                return await _save(box)
+    since = box.last if box.quiet() and not box.queue else workflow.now()
+    moments = [until, since + idle if idle and until is None else None]
+    left = min((moment - workflow.now() for moment in moments if moment is not None), default=None)
+    with contextlib.suppress(TimeoutError):
+        await workflow.wait_condition(wakes, timeout=left and max(left, timedelta(0)))
     if worker.done():
         worker.result()
-    return False
+    if box.draining() and box.quiet():
+        return False
+    box.send_due()
+    over = idle is not None and not box.later and workflow.now() - box.last >= idle
+    return over and box.quiet() and not box.queue and await _save(box)
 
 
 async def _save(box: Mailbox) -> bool:

@@ -216,10 +216,11 @@ class Upgrade:
 
 
 def upgrade(version: int) -> Callable[[Callable[[Steps], Steps]], Upgrade]:
-    """Make a state of this version one of the next. It is a function, not a method; new fields with defaults need none.
+    """Make a state of this version one of the next. New fields with defaults need none.
 
     class Cart(Entity[CartState], version=2):
         @upgrade(1)
+        @staticmethod
         def _cents(old: dict[str, Any]) -> dict[str, Any]:
             return {**old, "cents": old.pop("euros") * 100}
     """

@@ -9,6 +9,7 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from temporalio import workflow
@@ -19,7 +20,7 @@ from temporalio.converter import DefaultFailureConverter
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns.entity import errors
-from perdure.patterns.entity.carried import Carried, DeadLetters, Letter, Reply, Window, digest, opened
+from perdure.patterns.entity.carried import Carried, DeadLetters, Later, Letter, Reply, Window, digest, opened
 from perdure.patterns.entity.errors import refusal
 from perdure.patterns.entity.handlers import Definition
 from perdure.patterns.entity.plan import Plan
@@ -31,6 +32,8 @@ EVENTS_A_RUN = 4000
 SIGNALS_A_RUN = 9000
 CARRIED_BYTES = 300_000
 """Of signals not yet handled: more is handled before the run continues as new, since inputs are limited to 2 MB."""
+LATER = 1000
+"""Signals that an entity may have planned to send itself."""
 BURST = 200
 """Messages handled in one go; the SDK lets a workflow think for two seconds at most."""
 
@@ -75,6 +78,7 @@ class Mailbox:
         self._signals = self._updates = 0
         self._burst = (0, 0)
         self._tried = False
+        self.later: dict[str, Later] = {}
         self.received = 0
         self.last = workflow.now()
         if start is not None:
@@ -86,6 +90,7 @@ class Mailbox:
         converter = workflow.payload_converter()
         self._keep(self.plan.decode_state(carried.version, carried.state, converter))
         self.handled = self.handled_before = carried.handled
+        self.later = carried.later
         for name, key, args, remembered in carried.signals:
             self._enqueue(Message(name, key, args, remembered=remembered))
 
@@ -101,7 +106,9 @@ class Mailbox:
         """What the next run needs."""
         assert self._encoded is not None
         signals = [(each.name, each.id, each.args, each.remembered) for each in self.queue]
-        return Carried(self.plan.version, self._encoded, self.handled, self.window, self.dead, signals).payload()
+        return Carried(
+            self.plan.version, self._encoded, self.handled, self.window, self.dead, signals, self.later
+        ).payload()
 
     # What comes in.
 
@@ -172,9 +179,35 @@ class Mailbox:
             "remembered": len(self.window.replies),
             "remembered_bytes": self.window.size,
             "state_bytes": 0 if self._encoded is None else len(self._encoded.data),
+            "later": len(self.later),
             "dead": len(self.dead.letters),
             "dead_lost": self.dead.lost,
         }
+
+    # What it sends itself.
+
+    def next_due(self) -> datetime | None:
+        return min((each.due for each in self.later.values()), default=None)
+
+    def send_due(self) -> None:
+        """Let what is due wait for its turn, oldest first."""
+        now = workflow.now()
+        for key, each in sorted(self.later.items(), key=lambda item: item[1].due):
+            if each.due <= now:
+                del self.later[key]
+                self._enqueue(Message(each.name, f"later/{key}/{each.due.isoformat()}", [*each.args], remembered=False))
+
+    def _plan_later(self, wishes: dict[str, tuple[timedelta, str, tuple[Any, ...]] | None]) -> dict[str, Later]:
+        """What is to be sent after a handler has succeeded."""
+        later, converter = dict(self.later), workflow.payload_converter()
+        for key, wish in wishes.items():
+            later.pop(key, None)
+            if wish is not None:
+                delay, name, args = wish
+                payloads = converter.to_payloads(args) if args else ()
+                later[key] = Later(workflow.now() + delay, name, tuple(payloads))
+        _limit("the list of what is to be sent later", len(later), LATER, "entries")
+        return later
 
     # When to go on in another run.
 
@@ -255,10 +288,10 @@ class Mailbox:
             raise error
         if error is not None:
             return failed(error)
-        self.state, self._encoded, reply = task.result()
+        self.state, self._encoded, self.later, reply = task.result()
         return reply
 
-    async def _handle(self, kind: Any, message: Message) -> tuple[Any, Payload, Reply]:
+    async def _handle(self, kind: Any, message: Message) -> tuple[Any, Payload, dict[str, Later], Reply]:
         definition, values = self._understood(kind, message.name, message.args)
         self._check(message.id, definition, values)
         view = self._view(copy.deepcopy(self.state), message.id)
@@ -271,7 +304,7 @@ class Mailbox:
             payload = workflow.payload_converter().to_payload(result)
             _limit("the reply", payload.ByteSize(), self.plan.limits.window_bytes // 2)
             reply = Reply("result", payload.SerializeToString())
-        return state, encoded, reply
+        return state, encoded, self._plan_later(view.__dict__["_later"]), reply
 
     def _encode(self, state: Any) -> Payload:
         """As it will be carried. Whether it can be read again is tried once a run; after that types don't change."""
@@ -306,7 +339,8 @@ class Mailbox:
 
     def _failed(self, message: Message, error: BaseException) -> Reply:
         """An update tells its sender; a signal becomes a dead letter."""
-        workflow.logger.warning("%s %s failed: %s", message.name, message.id, error, exc_info=error)
+        if message.reply is None or not workflow.is_failure_exception(error):
+            workflow.logger.warning("%s %s failed: %s", message.name, message.id, error, exc_info=error)
         if message.reply is None:
             text = f"{_type(error)}: {error}"
             self.dead.put(message.name, message.id, message.args, text, workflow.now().isoformat())
@@ -339,9 +373,9 @@ class Mailbox:
         return key or (info.id if info else ""), payloads
 
 
-def _limit(what: str, size: int, limit: int) -> None:
+def _limit(what: str, size: int, limit: int, unit: str = "bytes") -> None:
     if size > limit:
-        raise refusal(f"{what} would have {size} bytes, and may have {limit}", errors.TOO_LARGE)
+        raise refusal(f"{what} would have {size} {unit}, and may have {limit}", errors.TOO_LARGE)
 
 
 def _type(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""Transfers between accounts: money is conserved at every moment, whatever fails when."""

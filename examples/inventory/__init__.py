@@ -1,0 +1,1 @@
+"""An inventory: what is reserved and not bought in time goes back on the shelf."""

@@ -1,0 +1,47 @@
+"""The histories of entities that are kept."""
+
+import asyncio
+import contextlib
+
+from temporalio.client import WorkflowUpdateFailedError
+from tests.patterns.carts import Cart, Item, price
+from tests.patterns.lives import Nag, kept, load, save
+
+
+async def record_entity(env, keep):
+    """A cart with all kinds of messages, over runs; and one that plans, is idle, and ends."""
+    async with env.worker(Cart, Nag, activities=[price, load, save], task_queue="kept"):
+        cart = Cart.of(env.client, "entity-cart", task_queue="kept")
+        handle = env.client.get_workflow_handle("entity-cart")
+        for number in range(14):
+            await cart.add(Item("lamp", number + 1), message_id=str(number))
+        for how in ("application", "bug", "unencodable"):
+            with contextlib.suppress(WorkflowUpdateFailedError):
+                await cart.fail(how, message_id=how)
+        await cart.add_priced("desk")
+        await cart.note("bad one")
+        await handle.signal("nothing", 1)
+        while len(letters := await cart.dead_letters()) < 2:
+            await asyncio.sleep(0.01)
+        await cart.drop(letters[1])
+        work = [asyncio.ensure_future(each) for each in (cart.slow(5.0), cart.add_priced("a"), cart.add_priced("b"))]
+        for number in range(20):
+            await cart.note(str(number))
+        await asyncio.gather(*work)
+        await cart.add(Item("lamp", 1), message_id="0")
+        await handle.cancel()
+        with contextlib.suppress(Exception):
+            await handle.result()
+        for number, run in enumerate(await env.histories("entity-cart")):
+            await keep(f"entity-cart-{number}", handle, run.run_id)
+        kept.clear()
+        nag = Nag.of(env.client, "entity-nag", task_queue="kept")
+        for number in range(9):
+            await nag.plan(10.0 * number, f"{number}")
+        await nag.plan(20.0, "again")
+        nagging = env.client.get_workflow_handle("entity-nag")
+        await nagging.result()
+        await nag.plan(1.0, "more")
+        await nagging.result()
+        for number, run in enumerate(await env.histories("entity-nag")):
+            await keep(f"entity-nag-{number}", nagging, run.run_id)

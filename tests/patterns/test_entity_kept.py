@@ -1,0 +1,54 @@
+"""Entities against an expert's, event by event; and their histories of every release."""
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
+from tests.patterns.carts import Cart, Item, price
+from tests.patterns.lives import Nag
+from tests.patterns.twins.entity import CartByHand, Kept
+
+from perdure.testing import assert_replays
+
+LAMP = Item("lamp", 1)
+HISTORIES = Path(__file__).parent / "histories"
+
+
+def counts(histories):
+    return [Counter(event.event_type for event in history.events) for history in histories]
+
+
+async def test_an_entity_costs_what_a_hand_written_one_does(perdure):
+    async with perdure.worker(Cart, CartByHand, activities=[price], task_queue="carts"):
+        cart = Cart.of(perdure.client, "ours", task_queue="carts")
+        twin = perdure.client.get_workflow_handle("twin")
+        await perdure.client.execute_update_with_start_workflow(
+            CartByHand.add,
+            args=["first", LAMP],
+            start_workflow_operation=WithStartWorkflowOperation(
+                CartByHand.run,
+                Kept(),
+                id="twin",
+                task_queue="carts",
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            ),
+        )
+        await cart.add(LAMP)
+        for number in range(32):
+            item = Item("lamp", number)
+            with contextlib.suppress(WorkflowUpdateFailedError):
+                await cart.add(item, message_id=str(number))
+            with contextlib.suppress(WorkflowUpdateFailedError):
+                await twin.execute_update(CartByHand.add, args=[str(number), item])
+            if number % 5 == 0:
+                await cart.add_priced("desk", message_id=f"priced {number}")
+                await twin.execute_update(CartByHand.add_priced, args=[f"priced {number}", "desk"])
+        ours, theirs = await perdure.histories("ours"), await perdure.histories("twin")
+        await twin.terminate()
+    assert len(ours) == 2 and counts(ours) == counts(theirs)
+
+
+def test_histories_of_every_release_replay():
+    assert_replays([Cart, Nag], str(HISTORIES / "*-entity-*.json"))
