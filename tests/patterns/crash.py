@@ -51,7 +51,7 @@ def file_env(db: Path, like: Env) -> Iterator[tuple[Env, Callable[[], Awaitable[
     host = FileHost(db)
     host.start()
     try:
-        env = Env(host, name=f"{like.name} on a file", client_options=like._options)
+        env = Env(host, name=f"{like.name} on a file", stall_s=0, client_options=like._options)
         yield env, lambda: host.kill(env, QUEUE)
         env.finish()
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ from perdure.testing import Env
 from perdure.testing.faults import Fault
 
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
-__all__ = ["SWEEP", "Case", "Label", "Matrix", "Moment", "Outcome", "Stage", "play"]
+__all__ = ["SWEEP", "Case", "Cell", "Label", "Matrix", "Moment", "Outcome", "Stage", "play", "play_one"]
 
 ROWS = {
     "clean": "nothing",
@@ -91,7 +92,7 @@ async def play(
     case: Case[Any], env: Env, matrix: Matrix, *, server: Callable[[], Awaitable[None]] | None = None
 ) -> None:
     """Play all cells of a case. With `server`, which kills and starts it again, those in which that happens."""
-    clean, stage = await _play(case, env, Cell("clean", options={"sandboxed": True}))
+    clean, stage = await play_one(case, env, Cell("clean", options={"sandboxed": True}))
     if server is None or clean:
         matrix.add("clean", clean)
     if clean:
@@ -99,12 +100,12 @@ async def play(
     matrix.left_out = dict(case.leave_out)
     cells = _server_cells(stage, server) if server is not None else _cells(case, stage)
     for cell in _chosen(case, cells):
-        problem, played = await _play(case, env, cell)
+        problem, played = await play_one(case, env, cell)
         if problem or not cell.at or any(map(played.probe.reached, cell.at)):
             matrix.add(cell.row, problem)
 
 
-async def _play(case: Case[Any], env: Env, cell: Cell) -> tuple[str, Stage[Any]]:
+async def play_one(case: Case[Any], env: Env, cell: Cell) -> tuple[str, Stage[Any]]:
     """What is wrong, if anything."""
     stage = Stage(env, case, **cell.options)
     try:
@@ -120,7 +121,8 @@ async def _play(case: Case[Any], env: Env, cell: Cell) -> tuple[str, Stage[Any]]
         if inspect.isawaitable(checked):
             await checked
     except Exception as error:
-        texts = [f"{cell}: {type(error).__name__}: {error}", f"  world: {stage.world}"]
+        where = "".join(traceback.format_tb(error.__traceback__)[-2:])
+        texts = [f"{cell}: {type(error).__name__}: {error}", where, f"  world: {stage.world}"]
         texts += [str(run) for run in await env.histories(stage.id)]
         return "\n".join(texts), stage
     finally:
@@ -149,11 +151,12 @@ def _chosen(case: Case[Any], cells: Iterator[Cell]) -> Iterator[Cell]:
     for cell in cells:
         if cell.row not in case.leave_out:
             rows.setdefault(cell.row, []).append(cell)
-    for row in rows.values():
-        if SWEEP or len(row) <= case.few:
-            yield from row
+    for row, found in rows.items():
+        few = case.few * 2 if row == "cancelled" else case.few
+        if SWEEP or len(found) <= few:
+            yield from found
         else:
-            yield from (row[number * (len(row) - 1) // (case.few - 1)] for number in range(case.few))
+            yield from (found[number * (len(found) - 1) // (few - 1)] for number in range(few))
 
 
 def _cells(case: Case[Any], clean: Stage[Any]) -> Iterator[Cell]:
@@ -166,7 +169,7 @@ def _cells(case: Case[Any], clean: Stage[Any]) -> Iterator[Cell]:
         yield _acting("cancelled", moment, lambda stage: stage.cancel)
         yield _acting("terminated", moment, lambda stage: lambda: _terminate(stage), afterwards=_nothing_starts)
         for name, message in case.messages.items():
-            yield _acting("message", moment, lambda stage, message=message: lambda: message(stage), name=name)
+            yield _acting("message", moment, lambda stage, it=message: lambda: stage.send(it), name=name)
     for first, second in _pairs(moments):
         yield _twice("cancelled twice", first, second, lambda stage: (stage.cancel, stage.cancel))
         yield _twice(

@@ -17,6 +17,8 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner
 from tests.patterns.moments import Life, Probe
 
+from perdure.clock import SECOND_NS
+from perdure.runtime.namespace_time import Mode
 from perdure.testing import Env, History
 from perdure.testing.faults import Faults
 
@@ -24,6 +26,10 @@ W = TypeVar("W")
 QUEUE = "matrix"
 LOOK_EVERY_S = 0.01
 LATE_WITHIN_S = 10.0
+NOT_FAR_S = 2 * 3600
+"""How far time jumps at most while clients have not done all they want to."""
+SENT_WITHIN_S = 0.03
+"""Until the server has a message, which says so only when it is accepted."""
 _numbers = itertools.count(1)
 
 
@@ -100,6 +106,8 @@ class Stage(Generic[W]):
         self.error: BaseException | None = None
         self.result: Any = None
         self.drive_error: BaseException | None = None
+        self.sent: list[asyncio.Future[Any]] = []
+        """Messages, answered or not."""
         self.in_hand: set[tuple[str, str]] = set()
         """Activities (run id, activity id) that workers had when the workflow was terminated."""
 
@@ -167,6 +175,12 @@ class Stage(Generic[W]):
         )
         return True
 
+    async def send(self, message: Callable[[Stage[W]], Awaitable[Any]]) -> None:
+        """Have it sent while a worker holds what it has; the answer may need that, so it is waited for in the end."""
+        task = asyncio.ensure_future(_awaited(message(self)))
+        self.sent.append(task)
+        await asyncio.wait([task], timeout=SENT_WITHIN_S)
+
     # The play.
 
     async def play(self) -> None:
@@ -181,10 +195,15 @@ class Stage(Generic[W]):
         result = asyncio.ensure_future(self.handle.result())
         driving = asyncio.ensure_future(_awaited(drive(self) if drive is not None else None))
         try:
-            while not (result.done() and driving.done()):
-                if driving.done() and await self._idle() and not await self._goes_on():
+            while True:
+                clients_done = driving.done() and all(task.done() for task in self.sent)
+                if clients_done and result.done():
                     break
-                if waiting := {each for each in (result, driving) if not each.done()}:
+                if self.case.drive is not None:
+                    await self.env._host.call(self._move_time(clients_done))
+                if clients_done and await self._idle() and not await self._goes_on():
+                    break
+                if waiting := {each for each in (result, driving, *self.sent) if not each.done()}:
                     await asyncio.wait(waiting, timeout=LOOK_EVERY_S)
             self.drive_error = driving.exception()
             self.error = self.result = None
@@ -199,11 +218,27 @@ class Stage(Generic[W]):
                 task.cancel()
             await asyncio.wait([result, driving])
 
+    async def _move_time(self, freely: bool) -> None:
+        """While clients are at work time does not run away from them: it moves on only where it is awaited."""
+        time = self.env._host.server.time
+        if time is None:
+            return
+        mine = time.of(self.env._id)
+        mine.mode = Mode.SKIP if freely else Mode.MANUAL
+        due_ns = time.next_due_ns(mine)
+        held = [what for _, what in time._in_flight(mine) if not what.startswith(("update ", "query "))]
+        if freely or due_ns is None or self.probe.acting or held:
+            return
+        if due_ns - mine.clock.now_ns() < NOT_FAR_S * SECOND_NS:
+            mine.wake.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await time.advance_to(due_ns, self.env._id)
+
     async def _idle(self) -> bool:
         host = self.env._host
 
         async def idle() -> bool:
-            return not getattr(host, "is_down", False) and host.time.idle(self.env._id)
+            return host.server.time is not None and host.time.idle(self.env._id)
 
         if self.probe.acting or not await host.call(idle()):
             return False
@@ -223,9 +258,10 @@ class Stage(Generic[W]):
 
     async def leave(self) -> None:
         """End all workers, and what still runs."""
-        async for run in self.client.list_workflows("ExecutionStatus = 'Running'"):
+        client = self.env._plain_client
+        async for run in client.list_workflows("ExecutionStatus = 'Running'"):
             with contextlib.suppress(RPCError):
-                await self.client.get_workflow_handle(run.id, run_id=run.run_id).terminate("the cell is over")
+                await client.get_workflow_handle(run.id, run_id=run.run_id).terminate("the cell is over")
         for later in self._faults.later.values():
             later.set()
         for life, _ in self._lives:

@@ -47,6 +47,8 @@ async def check(world, outcome):
         assert outcome.status in ("failed", "canceled"), outcome.status
         assert not any(world.effects.values()), "the final effect of each key is zero"
         assert {step.id + "/undo" for step in steps} == {step.id for step in undone}
+        ended = {step.id + "/undo": step.ended for step in steps}
+        assert all(ended[step.id] <= step.began for step in undone), "a step is undone after it has ended"
         order = [ORDER[step.args[0]] for step in undone]
         assert getattr(world, "was_stuck", False) or order == sorted(order, reverse=True), "newest first"
     if outcome.status != "terminated":

@@ -1,0 +1,62 @@
+"""Each pattern with a codec that encrypts and a converter of the user's own: played once, without faults."""
+
+import json
+
+import pytest
+from tests.patterns import test_entity_matrix, test_fan_out_matrix, test_poll_matrix, test_saga_matrix
+from tests.patterns import test_waits_matrix as waits
+from tests.patterns.converters import encrypting
+from tests.patterns.matrix import Cell, play_one
+
+# Polls in mode "child" say that they need JSON, which the converter here does not write.
+CASES = [
+    test_saga_matrix.TRIP,
+    test_saga_matrix.FAILING,
+    test_entity_matrix.TILL,
+    test_fan_out_matrix.FLAT,
+    test_fan_out_matrix.PAGES,
+    test_poll_matrix.ONE,
+    waits.APPROVAL,
+    waits.CALLBACK,
+]
+
+
+@pytest.fixture(params=["encrypted", "pydantic"])
+def perdure_client_options(request):
+    if request.param == "encrypted":
+        return {"data_converter": encrypting}
+    converters = pytest.importorskip("temporalio.contrib.pydantic", exc_type=ImportError)
+    return {"data_converter": converters.pydantic_data_converter}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_what_holds_with_converters_of_the_user(perdure, case, request):
+    problem, _ = await play_one(case, perdure, Cell("clean", options={"sandboxed": True}))
+    assert not problem, problem
+    if "encrypted" in request.node.callspec.id:
+        for history in await perdure.histories():
+            assert_unreadable(json.loads(history.raw.to_json()))
+
+
+@pytest.mark.parametrize("row", ["terminated"])
+async def test_resume_reads_what_is_encrypted(perdure, row):
+    from tests.patterns.matrix import Moment
+
+    def prepare(stage):
+        stage.probe.actions[Moment("task", 4)] = stage.terminate
+
+    problem, played = await play_one(test_saga_matrix.TRIP, perdure, Cell(row, prepare=prepare))
+    assert not problem and played.probe.reached(Moment("task", 4)), problem
+
+
+def assert_unreadable(node):
+    """No payload but those of search attributes is plain."""
+    if isinstance(node, list):
+        for each in node:
+            assert_unreadable(each)
+    elif isinstance(node, dict):
+        if "metadata" in node and "data" in node and "encoding" in node["metadata"]:
+            assert "nonce" in node["metadata"], node
+        for name, each in node.items():
+            if name != "searchAttributes":
+                assert_unreadable(each)
