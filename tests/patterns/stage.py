@@ -238,7 +238,7 @@ class Stage(Generic[W]):
         host = self.env._host
 
         async def idle() -> bool:
-            return host.server.time is not None and host.time.idle(self.env._id)
+            return not getattr(host, "is_down", False) and host.time.idle(self.env._id)
 
         if self.probe.acting or not await host.call(idle()):
             return False
