@@ -10,6 +10,15 @@ from tests.patterns.matrix import Case, Matrix, play
 
 from perdure.testing import Env
 
+SECONDS = 900
+"""A test of a matrix plays its case dozens of times."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "matrix" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(SECONDS))
+
 
 @pytest.fixture
 async def matrix(perdure: Env, tmp_path, request: pytest.FixtureRequest) -> Callable[[Case[Any]], Awaitable[None]]:

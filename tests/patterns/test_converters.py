@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.patterns import test_entity_matrix, test_fan_out_matrix, test_poll_matrix, test_saga_matrix
+from tests.patterns import test_fan_out_matrix, test_poll_matrix, test_saga_matrix, test_till_matrix
 from tests.patterns import test_waits_matrix as waits
 from tests.patterns.converters import encrypting
 from tests.patterns.matrix import Cell, play_one
@@ -12,7 +12,7 @@ from tests.patterns.matrix import Cell, play_one
 CASES = [
     test_saga_matrix.TRIP,
     test_saga_matrix.FAILING,
-    test_entity_matrix.TILL,
+    test_till_matrix.TILL,
     test_fan_out_matrix.FLAT,
     test_fan_out_matrix.PAGES,
     test_poll_matrix.ONE,

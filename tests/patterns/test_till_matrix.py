@@ -98,7 +98,7 @@ TILL = Case(
         "killed and cancelled": "as above",
         "terminated": "its state ends with it",
     },
-    few=3,
+    few=2,
 )
 
 
