@@ -198,19 +198,12 @@ class Entities:
             life.running = {*others, record.who.run_id}
 
     def _chain_is_open(self, first_run_id: str) -> bool:
-        """Whether a workflow goes on, in a run that a reset neither made nor is the reason for."""
+        """Whether a workflow goes on. One that a reset brought back from its end is no longer the schedule's."""
         return any(
-            not record.end and not self._is_of_reset(record)
+            not record.end and not self._ledger.came_back(record)
             for record in self._ledger.records.values()
             if record.first is not None and record.first.first_execution_run_id == first_run_id
         )
-
-    def _is_of_reset(self, record: Record) -> bool:
-        """Whether a reset made the run, or one that it continues."""
-        at: Record | None = record
-        while at is not None and not at.reset_from:
-            at = self._ledger.by_run_id.get(at.first.continued_execution_run_id)
-        return at is not None
 
     def settled(self) -> None:
         """All changes of a batch were told."""

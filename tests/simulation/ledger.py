@@ -110,6 +110,13 @@ class Ledger:
             record.ended_ns = self._passed_ns()
         return born
 
+    def came_back(self, record: Record) -> bool:
+        """Whether the workflow had ended once before a reset made the run, or one that it continues."""
+        at: Record | None = record
+        while at is not None and not at.reset_from:
+            at = self.by_run_id.get(at.first.continued_execution_run_id)
+        return at is not None and at.brought_back
+
     def take_over_children(self, from_run_id: str, to_run_id: str, before_event_id: int) -> None:
         """A reset was made: the children that had been initiated before are those of the new run, too."""
         for (run_id, number), child in list(self._children.items()):

@@ -83,6 +83,8 @@ class Record:
         """It was terminated by a reset: its parent is told nothing, as in the real server."""
         self.reset_from = ""
         """The run that was reset, if this one began so."""
+        self.brought_back = False
+        """Its workflow had ended before a reset made the run."""
         self.updates: Counter[tuple[str, str]] = Counter()
         self.outcomes: dict[str, bytes] = {}
         self.pending: dict[tuple[int, str], Any] = {}

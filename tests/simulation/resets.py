@@ -34,6 +34,11 @@ def check(ledger: Ledger, record: Record, event: Any) -> None:
         record.complain(f"it was reset from {a.base_run_id}, which is not durable")
         return
     record.reset_from = a.base_run_id
+    record.brought_back = not any(
+        other.gave_way and other.ended_ns == record.begun_ns and not ledger.came_back(other)
+        for other in ledger.by_workflow[record.who.workflow_id]
+        if other.first.first_execution_run_id == record.first.first_execution_run_id
+    )
     number = event.event_id
     if number > len(base.events) or base.events[number - 2] != record.events[number - 2]:
         number -= 1  # the workflow task was only scheduled: its start is of the new run

@@ -256,7 +256,7 @@ def _delete(t: Transition, i: inputs.DeleteWorkflow) -> None:
 
 
 def _give_way(t: Transition, i: inputs.GiveWayToReset) -> None:
-    reset.give_way(t, reason=i.reason, terminate=i.terminate, new_run_id=i.new_run_id)
+    reset.give_way(t, reason=i.reason, terminate=i.terminate, new_run_id=i.new_run_id, chain_goes_on=i.chain_goes_on)
 
 
 def _reset_stickiness(t: Transition, i: inputs.ResetStickiness) -> None:

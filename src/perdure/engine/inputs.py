@@ -223,11 +223,13 @@ class AdmitUpdate(Input):
 class GiveWayToReset(Input):
     """Another run is made by a reset: this one is ended if it is the current one and open.
 
-    `new_run_id`: of the new run, if it is made from this one."""
+    `new_run_id`: of the new run, if it is made from this one. `chain_goes_on`: the new run is of the same chain, so
+    that the schedule which started it is told how that one ends instead."""
 
     reason: str
     terminate: bool
     new_run_id: str = ""
+    chain_goes_on: bool = False
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from perdure.config import Dynamic
 from perdure.engine import entity
 from perdure.engine.decide import begin, begin_by_reset, decide
 from perdure.engine.entity import EntityCore
+from perdure.engine.execution import Kind
 from perdure.engine.inputs import GiveWayToReset, Input
 from perdure.engine.machines.reset import Plan
 from perdure.engine.machines.workflow import StartOptions
@@ -281,9 +282,11 @@ class Executor:
         decided = []
         for run in [base] if current is None or current is base else [base, current]:
             self._require_known(run)
-            give_way = GiveWayToReset(
-                plan.reason, terminate=run is current, new_run_id=plan.run_id if run is base else ""
-            )
+            goes_on = run is current and run.execution.running and run.core.first_run_id == prefix.core.first_run_id
+            if goes_on:
+                plan.scheduled = run.execution.pending[Kind.SCHEDULED].get("")
+            new_run_id = plan.run_id if run is base else ""
+            give_way = GiveWayToReset(plan.reason, run is current, new_run_id, goes_on)
             t, decision = decide(run.execution, give_way, env)
             decided.append((t, decision))
             if run is current and again is not None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tests.conformance.driver import Driver
-from tests.conformance.messages import cancel_workflow, continue_as_new, fail_workflow, succeed
+from tests.conformance.messages import cancel_workflow, continue_as_new, fail_workflow, succeed, timer
 from tests.conformance.schedules import (
     HOURLY,
     LONG,
@@ -76,6 +76,18 @@ async def follows_a_chain(d: Driver) -> None:
     await d.poll_wft()
     await trigger(d, 1)
     await until(d, lambda it: it.info.overlap_skipped == 1)
+
+
+async def follows_a_reset(d: Driver) -> None:
+    """The run that a reset makes stands in the way like the one it was made from, and its end is the workflow's."""
+    await create(d)
+    await trigger(d)
+    first = await d.step(timer())
+    await d.reset(4, first.workflow_execution.run_id, workflow_execution=first.workflow_execution)
+    await trigger(d, 1)
+    await until(d, lambda it: it.info.overlap_skipped == 1)
+    await d.step(succeed("done"))
+    await until(d, lambda it: not it.info.running_workflows and it.info.recent_actions[0].start_workflow_status != 1)
 
 
 async def pauses_on_failure(d: Driver) -> None:

@@ -24,7 +24,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 
 from perdure.engine.apply import RESETTER
-from perdure.engine.execution import Core, Execution, Kind, Request
+from perdure.engine.execution import Core, Execution, Kind, Request, Scheduled
 from perdure.engine.machines import update, workflow, workflow_task
 from perdure.engine.machines.workflow import Signal
 from perdure.engine.transition import Environment, State, Transition
@@ -40,7 +40,7 @@ class Plan:
 
     `events` are those to be applied again, in their order. `batches` are the serialized events taken over,
     (first event id, history). `start_request_id` is that of the start of the old run. `options`: changes of the new
-    run's options, with the fields that count, in camel case."""
+    run's options, with the fields that count, in camel case. `scheduled`: the schedule that is to know of its end."""
 
     run_id: str
     base_run_id: str
@@ -50,6 +50,7 @@ class Plan:
     batches: list[tuple[int, bytes]]
     events: list[HistoryEvent] = field(default_factory=list)
     options: Sequence[tuple[WorkflowExecutionOptions, Collection[str]]] = ()
+    scheduled: Scheduled | None = None
 
 
 def begin(run_key: int, env: Environment, prefix: State, plan: Plan) -> Transition:
@@ -90,6 +91,8 @@ def _take_over(t: Transition, prefix: State, plan: Plan) -> None:
             request_id=plan.start_request_id, event_type=E.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, event_id=1
         )
         t.items(Kind.REQUEST).put(plan.start_request_id, started)
+    if plan.scheduled is not None:
+        t.items(Kind.SCHEDULED).put("", Scheduled(schedule_id=plan.scheduled.schedule_id))
 
 
 def _fail_task(t: Transition, plan: Plan) -> None:
@@ -107,14 +110,17 @@ def _fail_task(t: Transition, plan: Plan) -> None:
     t.record(event)
 
 
-def give_way(t: Transition, *, reason: str, terminate: bool, new_run_id: str) -> None:
+def give_way(t: Transition, *, reason: str, terminate: bool, new_run_id: str, chain_goes_on: bool) -> None:
     """What happens to the run from which another is made (`new_run_id`), and to the one that is current.
 
-    The children of a run that goes on as another one are kept: they will report to that."""
+    The children of a run that goes on as another one are kept: they will report to that. To a schedule the workflow
+    goes on where its chain of runs does (`chain_goes_on`)."""
     if new_run_id:
         t.core.reset_run_id = new_run_id
     if not (terminate and t.running):
         return
+    if chain_goes_on and "" in t.items(Kind.SCHEDULED):
+        t.items(Kind.SCHEDULED).remove("")
     workflow.terminate(t, reason=reason, identity=RESETTER)
     if new_run_id:
         children = t.items(Kind.CHILD)
