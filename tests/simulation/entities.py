@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LONG_S = 36_000
 """A catch-up window that nothing here is too late for."""
 RUNNING = 1
-ALLOW_ALL = 6
+CANCEL_OTHER, TERMINATE_OTHER, ALLOW_ALL = 4, 5, 6
 S = 1_000_000_000
 TRIGGER_EPOCH_S, TRIGGER_STEP_S = 1_000_000_000, 60
 BACKFILLED = range(800_000_000, 900_000_000, 1_000)
@@ -77,6 +77,13 @@ class Life:
     def single(self) -> bool:
         """Whether no two of its workflows may be open at once."""
         return all(each.policies.overlap_policy != ALLOW_ALL for each in self.definitions)
+
+    @property
+    def stops_others(self) -> bool:
+        """Whether its actions end what runs: those that are due at the same time are then not even begun, as in the
+        real server, whatever their own policy."""
+        policy = self.definitions[0].policies.overlap_policy
+        return policy in (CANCEL_OTHER, TERMINATE_OTHER)
 
     def workflow_ids(self, after_ns: int, until_ns: int) -> list[str]:
         """Of the workflows to be started at regular times."""
@@ -191,12 +198,19 @@ class Entities:
             life.running = {*others, record.who.run_id}
 
     def _chain_is_open(self, first_run_id: str) -> bool:
-        """Whether a workflow goes on, in a run that is not there by a reset."""
+        """Whether a workflow goes on, in a run that a reset neither made nor is the reason for."""
         return any(
-            not record.end and not record.reset_from
+            not record.end and not self._is_of_reset(record)
             for record in self._ledger.records.values()
             if record.first is not None and record.first.first_execution_run_id == first_run_id
         )
+
+    def _is_of_reset(self, record: Record) -> bool:
+        """Whether a reset made the run, or one that it continues."""
+        at: Record | None = record
+        while at is not None and not at.reset_from:
+            at = self._ledger.by_run_id.get(at.first.continued_execution_run_id)
+        return at is not None
 
     def settled(self) -> None:
         """All changes of a batch were told."""
@@ -248,7 +262,7 @@ class Entities:
 
     def _PatchSchedule(self, request: Any, reply: Any) -> None:
         life = self._life_that_knows(request)
-        if life is None or life.meddled or len(life.definitions) > 1:
+        if life is None or life.meddled or len(life.definitions) > 1 or life.stops_others:
             return
         patch = request.patch
         trigger = patch.trigger_immediately

@@ -436,8 +436,9 @@ class Ledger:
             if row.due_ns is not None and row.due_ns < limit_ns
         ]
 
-    def unreported(self) -> list[str]:
-        """Children that have ended for good and whose open parents do not know."""
+    def unreported(self, limit_ns: int) -> list[str]:
+        """Children that have ended for good and whose open parents do not know. A report that was due only after
+        `limit_ns` may still be under way."""
         ends: dict[str, list[Record]] = {}
         for record in self.records.values():
             ends.setdefault(record.first.first_execution_run_id, []).append(record)
@@ -445,9 +446,12 @@ class Ledger:
         for parent in self.open_records():
             if self._reports_by_way_of.get(parent.who.run_id, set()) & self.deleted:
                 continue
+            heard = parent.heard_of_children()
             for number, (what, _) in parent.open.items():
                 child = self._children.get((parent.who.run_id, number)) if what == "child" else None
                 chain = ends.get(child.rpartition("/")[2], []) if child else []
+                if number in heard or any(record.reports_since(limit_ns) for record in chain):
+                    continue
                 if chain and all(record.end and not record.gave_way for record in chain):
                     found.append(f"{parent.name}: child {child} has ended, and event {number} has not")
         return found

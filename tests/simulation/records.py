@@ -76,6 +76,9 @@ class Record:
         self.signal_events: list[tuple[int, str]] = []
         """(event id, name) of each signal."""
         self._signaled_by: set[tuple[str, str]] = set()
+        self._applying_again = False
+        self.again: list[str] = []
+        """Signals that the reset which made the run applied although the run had them."""
         self.gave_way = False
         """It was terminated by a reset: its parent is told nothing, as in the real server."""
         self.reset_from = ""
@@ -164,6 +167,7 @@ class Record:
         what = BEGINS.get(name)
         if what is not None:
             self.open[number] = (what, event)
+            self._applying_again = False
         elif name in FINISHES:
             self._finish(event, name, attributes)
         else:
@@ -187,6 +191,8 @@ class Record:
                 self.complain(f"timer {begun} fired early")
         if name == "WORKFLOW_TASK_COMPLETED":
             self.last_started = attributes.started_event_id
+        if name == "WORKFLOW_TASK_FAILED":
+            self._applying_again = bool(attributes.new_run_id)
 
     def _other(self, event: HistoryEvent, name: str, attributes: Any) -> None:
         if name == "WORKFLOW_EXECUTION_STARTED":
@@ -195,7 +201,10 @@ class Record:
             sender = attributes.external_workflow_execution.run_id or attributes.request_id
             by = (attributes.signal_name, sender)
             if by in self._signaled_by:  # a run that a reset made may send again what the old one had sent
-                self.complain(f"signal {attributes.signal_name} was delivered twice")
+                if self._applying_again:  # runs that continued one another may each have had it: `resets` looks
+                    self.again.append(attributes.signal_name)
+                else:
+                    self.complain(f"signal {attributes.signal_name} was delivered twice")
             self._signaled_by.add(by)
             self.signals.append(attributes.signal_name)
             self.signal_events.append((event.event_id, attributes.signal_name))
@@ -245,6 +254,21 @@ class Record:
     def _has(self, event: HistoryEvent) -> bool:
         number = event.event_id
         return 0 < number <= len(self.events) and self.events[number - 1] == event.SerializeToString(deterministic=True)
+
+    def heard_of_children(self) -> set[int]:
+        """The children, by the events that initiated them, whose ends wait for the end of a workflow task."""
+        rows = [row for (kind, _), row in self.pending.items() if kind == Kind.BUFFERED_EVENT]
+        events = [HistoryEvent.FromString(decode_item(Kind.BUFFERED_EVENT, row.blob).event) for row in rows]  # type: ignore[attr-defined]
+        return {
+            getattr(event, event.WhichOneof("attributes")).initiated_event_id  # type: ignore[arg-type]
+            for event in events
+            if FINISHES.get(NAMES[event.event_type]) == ("child", "initiated")
+        }
+
+    def reports_since(self, limit_ns: int) -> bool:
+        """Whether it is about to tell its parent of its end, and not for longer than from `limit_ns`."""
+        row = self.pending.get((Kind.FOLLOW_UP, "report"))
+        return row is not None and row.due_ns is not None and row.due_ns >= limit_ns
 
     def unseen(self) -> list[str]:
         """Events that the workflow has to be woken for and that no completed task has seen."""

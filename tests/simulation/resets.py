@@ -57,6 +57,9 @@ def _check_signals(ledger: Ledger, record: Record, base: Record, number: int, re
             return  # what is being deleted may be seen or not
         last = _continuation(ledger, last)
     found = [name for at, name in record.signal_events if at >= number]
+    for name in record.again:
+        if found.count(name) > wanted.count(name):
+            record.complain(f"signal {name} was delivered twice")
     if found[: len(wanted)] != wanted or set(found[len(wanted) :]) & {name for _, name in base.signal_events}:
         record.complain(f"it was reset from {base.name}: signals {wanted} are to be applied again, and {found} were")
 

@@ -216,8 +216,11 @@ class World:
         for worker in self.workers:
             worker.revive()
         self._until(lambda: False, SETTLE_S)
-        for words in [*self.ledger.unreported(), *self.ledger.entities.lost(self.server_ns() - LATE_SCHEDULE_NS)]:
+        now_ns = self.server_ns()
+        for words in [*self.ledger.unreported(now_ns - LATE_NS), *self.ledger.entities.lost(now_ns - LATE_SCHEDULE_NS)]:
             self.complain(words)
+        if self.problems:
+            return
         self.clients[0].delete_schedules()
         self.settling = False
         if not self._until(lambda: not self.ledger.busy() and all(c.idle for c in self.clients), HEAL_S):
@@ -245,7 +248,8 @@ class World:
         return bool(self.problems)
 
     def _check_quiet(self) -> None:
-        for words in [*self.ledger.overdue(self.server_ns() - LATE_NS), *self.ledger.unreported()]:
+        late_ns = self.server_ns() - LATE_NS
+        for words in [*self.ledger.overdue(late_ns), *self.ledger.unreported(late_ns)]:
             self.complain(words)
         for record in self.ledger.open_records():
             if record.status == 1 and record.last_started and record.unseen():
