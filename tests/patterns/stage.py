@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.api.enums.v1 import EventType, TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner
@@ -143,6 +144,15 @@ class Stage(Generic[W]):
         host.soon(host.time.abandon_worker, self.env._id, life.identity)
         self._ends.append(asyncio.create_task(stack.aclose()))
         await self.start_worker()
+
+    async def worker_polls(self) -> None:
+        """Until the worker is back at a server that was started again: before that it answers no queries."""
+        queue = TaskQueue(name=self.queue)
+        request = DescribeTaskQueueRequest(
+            namespace=self.env.namespace, task_queue=queue, task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+        )
+        while not (await self.env.client.workflow_service.describe_task_queue(request)).pollers:
+            await asyncio.sleep(0.01)
 
     # What happens to the workflow.
 
