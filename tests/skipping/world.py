@@ -99,6 +99,12 @@ def _name(event: HistoryEvent) -> str:
     return "" if name.startswith(_UNTOLD) else name.removeprefix("WorkflowExecution")
 
 
+def _plain(client: Client) -> Client:
+    """Without what the environment intercepts."""
+    config = client.config()
+    return Client(config["service_client"], namespace=config["namespace"])
+
+
 @asynccontextmanager
 async def of_test_server(path: str) -> AsyncIterator[World]:
     """V1: the program at this path, which takes a port."""
@@ -106,9 +112,7 @@ async def of_test_server(path: str) -> AsyncIterator[World]:
         test_server_existing_path=path, test_server_startup_timeout=START
     )
     async with environment:
-        config = environment.client.config()
-        plain = Client(config["service_client"], namespace=config["namespace"])
-        yield World(V1, environment.client, plain, environment)
+        yield World(V1, environment.client, _plain(environment.client), environment)
 
 
 @asynccontextmanager
@@ -118,9 +122,7 @@ async def of_dev_server(path: str) -> AsyncIterator[World]:
         dev_server_existing_path=path, dev_server_startup_timeout=START
     )
     async with environment:
-        config = environment.client.config()
-        plain = Client(config["service_client"], namespace=config["namespace"])
-        yield World(V2, environment.client, plain, environment)
+        yield World(V2, environment.client, _plain(environment.client), environment)
 
 
 @asynccontextmanager

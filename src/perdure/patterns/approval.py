@@ -26,6 +26,7 @@ from typing import Any, Literal, cast
 from temporalio import workflow
 
 from perdure.patterns import options as presets
+from perdure.patterns.holder import held
 from perdure.patterns.options import Options
 from perdure.patterns.replies import Reply, decoded, for_next_run, refuse_unless_taken, why
 from perdure.patterns.votes import MAX_AUDIT, Answer, ApprovalRequest, ApprovalState, Decision, Escalation, Seat
@@ -184,8 +185,8 @@ class Desk:
     @classmethod
     def current(cls) -> "Desk":
         """Of the current run; made on first use. The query's handler is what holds it."""
-        desk = getattr(workflow.get_query_handler(QUERY), "__self__", None)
-        if isinstance(desk, Desk):
+        desk = held(QUERY, cls)
+        if desk is not None:
             return desk
         desk = cls()
         workflow.set_query_handler(QUERY, desk.query)

@@ -18,6 +18,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns import options as presets
+from perdure.patterns.holder import held
 from perdure.patterns.options import Options
 from perdure.patterns.replies import (
     JSON,
@@ -321,8 +322,8 @@ class CallbackDesk:
     @classmethod
     def current(cls) -> "CallbackDesk":
         """Of the current run; made on first use. The query's handler is what holds it."""
-        desk = getattr(workflow.get_query_handler(QUERY), "__self__", None)
-        if isinstance(desk, CallbackDesk):
+        desk = held(QUERY, cls)
+        if desk is not None:
             return desk
         desk = cls()
         workflow.set_query_handler(QUERY, desk.query)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
+from perdure.patterns.holder import held
 from perdure.patterns.keys import UNDO
 from perdure.patterns.options import Options
 
@@ -142,9 +143,8 @@ class Registry:
     @classmethod
     def current(cls) -> Registry:
         """Of the current run; made on first use. The query's handler is what holds it."""
-        handler = workflow.get_query_handler(QUERY)
-        registry = getattr(handler, "__self__", None)
-        if isinstance(registry, Registry):
+        registry = held(QUERY, cls)
+        if registry is not None:
             return registry
         registry = cls()
         workflow.set_query_handler(QUERY, registry.query)

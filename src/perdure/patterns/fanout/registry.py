@@ -8,6 +8,7 @@ from typing import Protocol
 from temporalio import workflow
 
 from perdure.patterns.fanout.outcome import FanOutProgress
+from perdure.patterns.holder import held
 
 QUERY = "perdure_fan_out"
 """The query that tells of the fan-outs of a run: `list[FanOutProgress]`."""
@@ -45,9 +46,8 @@ class Registry:
     @classmethod
     def current(cls) -> Registry:
         """Made on first use. The query's handler is what holds it."""
-        handler = workflow.get_query_handler(QUERY)
-        registry = getattr(handler, "__self__", None)
-        if isinstance(registry, Registry):
+        registry = held(QUERY, cls)
+        if registry is not None:
             return registry
         registry = cls()
         workflow.set_query_handler(QUERY, registry.query)
