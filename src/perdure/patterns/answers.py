@@ -67,7 +67,8 @@ class _Waiting:
                 )
                 return reply
             except WorkflowUpdateFailedError as error:
-                return _refusal(error, update)
+                if not _unanswered(error) or not pause_s:
+                    return _refusal(error, update)
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     return None
@@ -177,6 +178,11 @@ def _refusal(error: WorkflowUpdateFailedError, update: str) -> Reply:
     if f"'{update}' expected but not found" in str(cause):
         return Reply("unknown", "This workflow does not wait for an answer.")
     raise error
+
+
+def _unanswered(error: WorkflowUpdateFailedError) -> bool:
+    """Whether the run has ended with the answer in hand. Another one may have come after it."""
+    return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
 
 
 def _list_of(kind: type[Any]) -> type[list[Any]]:
