@@ -151,6 +151,32 @@ async def test_a_reset_keeps_what_was_sent_and_acts_once(perdure):
         assert await cart.log() == [str(number) for number in range(5)]
 
 
+@pytest.mark.parametrize("evict", [False, True])
+async def test_a_reset_of_an_earlier_run_keeps_what_later_runs_were_sent(perdure, evict):
+    """The run is handed more messages than it takes, all at once."""
+    perdure.faults(evict_every_task=evict)
+    async with perdure.worker(Cart, activities=[price], task_queue="carts"):
+        cart = Cart.of(perdure.client, "ann", task_queue="carts")
+        for number in range(60):
+            await cart.own(str(number), message_id=str(number))
+            await cart.note(str(number), message_id=f"note {number}")
+        runs = await perdure.histories("ann")
+        assert len(runs) > 4
+        first = next(e.event_id for e in runs[0].events if e.HasField("workflow_task_completed_event_attributes"))
+        await perdure.client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=perdure.namespace,
+                workflow_execution=WorkflowExecution(workflow_id="ann", run_id=runs[0].run_id),
+                workflow_task_finish_event_id=first,
+                request_id="once",
+            )
+        )
+        assert await cart.own("59", message_id="59") == "58", "the first reply"
+        assert await cart.own("new") == "59"
+        assert await cart.log() == [str(number) for number in range(60)]
+        assert await cart.dead_letters() == []
+
+
 @dataclass
 class Money:
     amounts: dict[str, list[Decimal | None]] = field(default_factory=dict)

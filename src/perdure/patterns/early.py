@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from temporalio import workflow
 
+from perdure.patterns.holder import was_reset
 from perdure.patterns.replies import Reply
 
 A = TypeVar("A")
@@ -86,6 +87,4 @@ def may_come_early(opened: bool) -> bool:
     As long as nothing was `opened` it may; later whoever has sent it hears that it is not open. But what a reset hands
     to the workflow again was taken before: there nobody waits to hear that.
     """
-    info = workflow.info()
-    # Replayers give a run the id that it was started with, and older SDKs don't tell it.
-    return not opened or getattr(info, "original_execution_run_id", info.run_id) != info.run_id
+    return not opened or was_reset()
