@@ -4,14 +4,14 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 from tests.patterns import waiting
+from tests.patterns.resets import reset_first_run
 from tests.patterns.waiting import (
     Ask,
+    AskAndStay,
     AskForever,
     AskLater,
     AskTwo,
@@ -26,10 +26,11 @@ from tests.patterns.waiting import (
 
 from perdure.patterns import Answer, Approvals, Callbacks, PatternsPlugin, Reply
 from perdure.patterns.early import MAX_EARLY, PATIENCE
+from perdure.testing import assert_replays
 
 pytestmark = pytest.mark.perdure(time="manual")
 DONE = Payload("s3://talk.mp4", 90)
-WORKFLOWS = [Ask, AskForever, AskLater, AskTwo, Call]
+WORKFLOWS = [Ask, AskAndStay, AskForever, AskLater, AskTwo, Call]
 HOUR_S = 3600.0
 
 
@@ -197,23 +198,6 @@ async def test_only_so_many_wait_and_ids_are_ids(perdure):
         assert (await callbacks.complete(DONE)).status == "unknown"
 
 
-async def reset(perdure, handle, number):
-    """To the completed workflow task of that number, of the first run."""
-    history = (await perdure.histories(handle.id))[0]
-    completed = [
-        each.event_id for each in history.events if each.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-    ]
-    made = await perdure.client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace=perdure.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=history.run_id),
-            workflow_task_finish_event_id=completed[number - 1],
-            request_id="reset",
-        )
-    )
-    return perdure.client.get_workflow_handle(handle.id, run_id=made.run_id)
-
-
 @pytest.mark.parametrize("workflow", [AskForever, Ask], ids=["restores in init", "the plugin"])
 async def test_votes_that_a_reset_hands_to_the_first_workflow_task_count_again(perdure, workflow):
     async with worker(perdure, plugin=workflow is Ask):
@@ -221,7 +205,7 @@ async def test_votes_that_a_reset_hands_to_the_first_workflow_task_count_again(p
         assert (await approvals.approve("bob")).taken
         assert (await approvals.approve("carol")).taken
         await handle.result()
-        again = await reset(perdure, handle, 1)
+        again = await reset_first_run(perdure, handle.id)
         decision = await again.result()
         assert decision["outcome"] == "approved" and decision["by"] == ["bob", "carol"]
 
@@ -231,7 +215,7 @@ async def test_a_value_that_a_reset_hands_to_the_first_workflow_task_is_taken_ag
         handle, _ = await started(perdure, Call, Wanted())
         assert (await Callbacks(perdure.client, handle.id).complete(DONE)).taken
         await handle.result()
-        assert await (await reset(perdure, handle, 1)).result() == {"url": DONE.url, "seconds": DONE.seconds}
+        assert await (await reset_first_run(perdure, handle.id)).result() == {"url": DONE.url, "seconds": DONE.seconds}
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -244,22 +228,20 @@ async def test_answers_that_a_reset_hands_over_wait_for_what_opens_late(perdure,
             await perdure.settle()
             assert (await approvals.approve(who, id=id)).taken
         assert await handle.result() == ["bob", "carol"]
-        again = await reset(perdure, handle, number)
+        again = await reset_first_run(perdure, handle.id, number)
         for _ in range(4):
             await perdure.settle()
             await perdure.advance(timedelta(hours=1))
         assert await again.result() == ["bob", "carol"]
 
 
-async def test_signals_are_heard_when_they_always_were(perdure):
-    """With the plugin, too, an early signal comes after what the approval does first: that keeps histories replaying."""
-    kept = []
-    for plugin in (False, True):
-        handle = await perdure.start(Ask.run, Terms(), task_queue="q")
-        await handle.signal("perdure_approval", answer("bob"))
-        async with worker(perdure, plugin=plugin):
-            assert (await handle.result()).by == ["bob"]
-            kept.append(await kinds(perdure, handle))
-    assert kept[0] == kept[1]
-
-
+async def test_a_history_from_before_the_plugin_replays_with_it(perdure, tmp_path):
+    """Early signals come after what the approval does first, as the SDK has it: the plugin listens to updates alone."""
+    handle = await perdure.start(AskAndStay.run, Terms(), task_queue="q")
+    await handle.signal("perdure_approval", answer("bob"))
+    async with worker(perdure, plugin=False):
+        await perdure.settle()
+        await perdure.advance(timedelta(days=31))
+        assert (await handle.result()).by == ["bob"]
+    (await perdure.history(handle)).save(tmp_path / "before.json")
+    assert_replays(AskAndStay, tmp_path / "before.json", plugins=[PatternsPlugin()])

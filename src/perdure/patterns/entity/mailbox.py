@@ -166,7 +166,7 @@ class Mailbox:
             # A reset may hand a run all that later runs have had: nobody would send that again. So it is not refused,
             # as what is new would be, and not all waited for in this run.
             self._enqueue(Message(name, key, payloads, taken_along=True))
-            raise refusal("the next run has this message: send it again, with its id, to hear its reply", errors.DRAINING)
+            raise refusal("the next run has this message: send it again to hear its reply", errors.DRAINING)
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._enqueue(Message(name, key, payloads, reply, context=contextvars.copy_context()))
         return _given(await reply)
