@@ -51,8 +51,8 @@ class Waits:
         return cls(VERSION, people.carry(), systems.carry(), people.early.carry(), systems.early.carry())
 
     def restore(self) -> None:
-        """Go on with it. In the `__init__` of a workflow, with `@workflow.init`, so that answers find who takes them
-        from the first moment on; that is also what update-with-start needs."""
+        """Go on with it. In the `__init__` of a workflow, with `@workflow.init`: the answers of the first workflow task
+        are heard before `run` begins."""
         if self.version > VERSION:
             raise ValueError(f"these waits are of version {self.version}, from a newer perdure: upgrade this worker")
         Desk.current().restore(self.approvals, self.early_answers)

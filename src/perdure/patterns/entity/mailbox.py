@@ -164,9 +164,10 @@ class Mailbox:
             return _given(known[1]) if known[0] == digest(name, payloads) else _raise(_reused(key))
         if takes_along:
             # A reset may hand a run all that later runs have had: nobody would send that again. So it is not refused,
-            # as what is new would be, and not all waited for in this run.
+            # as what is new would be, and not all waited for in this run. The failure has no stack trace: thousands of
+            # them would be too much for the answer to one workflow task.
             self._enqueue(Message(name, key, payloads, taken_along=True))
-            raise refusal("the next run has this message: send it again to hear its reply", errors.DRAINING)
+            return _given(_failure(refusal("the next run has it: send it again to hear its reply", errors.DRAINING)))
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._enqueue(Message(name, key, payloads, reply, context=contextvars.copy_context()))
         return _given(await reply)
