@@ -24,7 +24,7 @@ from tests.patterns.waiting import (
     tell,
 )
 
-from perdure.patterns import Answer, Approvals, Callbacks, PatternsPlugin, Reply
+from perdure.patterns import Answer, Approvals, Callbacks, PatternsPlugin, Reply, early
 from perdure.patterns.early import MAX_EARLY, PATIENCE
 from perdure.testing import assert_replays
 
@@ -199,7 +199,9 @@ async def test_only_so_many_wait_and_ids_are_ids(perdure):
 
 
 @pytest.mark.parametrize("workflow", [AskForever, Ask], ids=["restores in init", "the plugin"])
-async def test_votes_that_a_reset_hands_to_the_first_workflow_task_count_again(perdure, workflow):
+async def test_votes_that_a_reset_hands_to_the_first_workflow_task_count_again(perdure, workflow, monkeypatch):
+    """However many they are."""
+    monkeypatch.setattr(early, "MAX_EARLY", 1)
     async with worker(perdure, plugin=workflow is Ask):
         handle, approvals = await started(perdure, workflow, Terms(quorum=2))
         assert (await approvals.approve("bob")).taken

@@ -26,7 +26,7 @@ from typing import Any, Literal, cast
 from temporalio import workflow
 
 from perdure.patterns import options as presets
-from perdure.patterns.early import Early, may_come_early
+from perdure.patterns.early import Early
 from perdure.patterns.holder import held
 from perdure.patterns.options import Options
 from perdure.patterns.replies import Reply, decoded, for_next_run, refuse_unless_taken, why
@@ -249,7 +249,7 @@ class Desk:
 
     def _may_open(self, id: str) -> bool:
         opened = any(live.claimed for live in self.all.values())
-        return 0 < len(id) <= LONGEST_ID and not self.early.full and may_come_early(opened)
+        return 0 < len(id) <= LONGEST_ID and self.early.may_come(opened)
 
     async def update(self, *answer: Any) -> Reply:
         given = _answer(answer)

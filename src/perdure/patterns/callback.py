@@ -18,7 +18,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns import options as presets
-from perdure.patterns.early import Early, may_come_early
+from perdure.patterns.early import Early
 from perdure.patterns.holder import held
 from perdure.patterns.options import Options
 from perdure.patterns.replies import (
@@ -409,7 +409,7 @@ class CallbackDesk:
 
     def _may_open(self, id: str) -> bool:
         opened = any(live.claimed for live in self.all.values())
-        return 0 < len(id) <= LONGEST_ID and not self.early.full and may_come_early(opened)
+        return 0 < len(id) <= LONGEST_ID and self.early.may_come(opened)
 
     async def take(self, name: str, args: Sequence[Any]) -> Reply:
         live, value = self._live(args)

@@ -18,7 +18,7 @@ from perdure.patterns.replies import Reply
 A = TypeVar("A")
 
 MAX_EARLY = 100
-"""Answers that wait; more are ignored as signals, and rejected as updates."""
+"""Answers that wait; more are ignored as signals, and rejected as updates, but not those that a reset hands over."""
 PATIENCE = timedelta(seconds=5)
 """How long an update waits to hear what becomes of it: so long it may hold the end of the run, whose code may wait for
 its handlers. What it has said is kept beyond that."""
@@ -36,6 +36,14 @@ class Early(Generic[A]):
     @property
     def full(self) -> bool:
         return len(self._kept) >= MAX_EARLY
+
+    def may_come(self, opened: bool) -> bool:
+        """Whether an update for what is not known may be for what is still to be opened. In validators alone.
+
+        As long as nothing was `opened` it may; later whoever has sent it hears that it is not open. But what a reset
+        hands to the workflow again was taken before: there nobody waits to hear that.
+        """
+        return was_reset() or not (opened or self.full)
 
     def keep(self, *answers: A) -> None:
         """Those of signals, and of the run before."""
@@ -79,12 +87,3 @@ class Early(Generic[A]):
         for answer, waits in self._waiting():
             text = f"The workflow does not wait for {self._id_of(answer)!r} yet: the answer is kept until it does."
             waits.set_result(Reply("early", text))
-
-
-def may_come_early(opened: bool) -> bool:
-    """Whether an answer for what is not known may be for something that is still to be opened. In validators alone.
-
-    As long as nothing was `opened` it may; later whoever has sent it hears that it is not open. But what a reset hands
-    to the workflow again was taken before: there nobody waits to hear that.
-    """
-    return not opened or was_reset()
