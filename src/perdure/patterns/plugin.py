@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from temporalio import workflow
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
     Interceptor,
@@ -13,9 +12,8 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
-with workflow.unsafe.imports_passed_through():
-    from perdure.patterns.approval import Desk
-    from perdure.patterns.callback import CallbackDesk
+from perdure.patterns.approval import Desk
+from perdure.patterns.callback import CallbackDesk
 from perdure.patterns.fanout.leaf import FanOutLeaf
 from perdure.patterns.fanout.tree import FanOutTree
 from perdure.patterns.poll import PollMany
