@@ -8,7 +8,7 @@ import pytest
 from tests.patterns import test_approval_matrix, test_entity_matrix, test_fan_out_matrix, test_poll_matrix
 from tests.patterns import test_saga_matrix, test_till_matrix, test_waits_matrix
 from tests.patterns.conftest import SECONDS
-from tests.patterns.matrix import Matrix, play
+from tests.patterns.matrix import Matrix, play, replays
 from tests.patterns.piles import Pile
 from tests.patterns.polls import Ask, AskMany, ManyWaiter, Waiter
 from tests.patterns.process import ProcessEnv, process_host
@@ -74,6 +74,7 @@ def host(tmp_path_factory):
 async def test_killed(case, host, record_property):
     table = Matrix(case.name)
     env = ProcessEnv(host, name=case.name, time="real", stall_s=0)
+    replays(env)
     await play(replace(case, few=1), env, table, server=host.kill, row="process killed")
     assert not table.failed, "\n".join(problem for row in table.failed.values() for problem in row)
     assert table.held["process killed"], "it was killed, and what has to hold did"
