@@ -8,6 +8,7 @@ cells of each row are played (`Case.few`), and what is replayed has every two ev
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import os
@@ -25,6 +26,8 @@ from perdure.testing import Env, History
 from perdure.testing.faults import Fault
 
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
+WITHIN_S = 60
+"""Of real time; no play takes so long, unless something it waits for is lost."""
 __all__ = ["SWEEP", "Case", "Cell", "Label", "Matrix", "Moment", "Outcome", "Stage", "play", "play_one"]
 
 ROWS = {
@@ -120,19 +123,8 @@ async def play_one(case: Case[Any], env: Env, cell: Cell) -> tuple[str, Stage[An
     """What is wrong, if anything."""
     stage = Stage(env, case, **cell.options)
     try:
-        cell.prepare(stage)
-        await stage.play()
-        if cell.afterwards is not None and await cell.afterwards(stage):
-            await stage.until_over()
-        await stage.late_attempts()
-        outcome = await _outcome(stage, cell)
-        if cell.row == "clean" and outcome.drive_error is not None:
-            raise outcome.drive_error
-        if cell.row in SERVER_ROWS:
-            await stage.worker_polls()
-        checked = case.check(stage.world, outcome)
-        if inspect.isawaitable(checked):
-            await checked
+        async with asyncio.timeout(WITHIN_S):
+            await _played(case, stage, cell)
     except Exception as error:
         where = "".join(traceback.format_tb(error.__traceback__)[-2:])
         texts = [f"{cell}: {type(error).__name__}: {error}", where, f"  world: {stage.world}"]
@@ -141,6 +133,22 @@ async def play_one(case: Case[Any], env: Env, cell: Cell) -> tuple[str, Stage[An
     finally:
         await stage.leave()
     return "", stage
+
+
+async def _played(case: Case[Any], stage: Stage[Any], cell: Cell) -> None:
+    cell.prepare(stage)
+    await stage.play()
+    if cell.afterwards is not None and await cell.afterwards(stage):
+        await stage.until_over()
+    await stage.late_attempts()
+    outcome = await _outcome(stage, cell)
+    if cell.row == "clean" and outcome.drive_error is not None:
+        raise outcome.drive_error
+    if cell.row in SERVER_ROWS:
+        await stage.worker_polls()
+    checked = case.check(stage.world, outcome)
+    if inspect.isawaitable(checked):
+        await checked
 
 
 async def _outcome(stage: Stage[Any], cell: Cell) -> Outcome:

@@ -22,7 +22,6 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner
-from tests.patterns.busy import asking
 from tests.patterns.moments import Life, Probe
 
 from perdure.clock import SECOND_NS
@@ -99,7 +98,7 @@ class Stage(Generic[W]):
     def __init__(self, env: Env, case: Case[W], *, cached: bool = True, sandboxed: bool = False) -> None:
         self.env = env
         self.case = case
-        self.client: Client = asking(env)
+        self.client: Client = env.client
         self.queue = QUEUE
         self.id = f"{case.name}-{next(_numbers)}"
         """The workflow's id."""
