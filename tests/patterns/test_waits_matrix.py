@@ -6,6 +6,7 @@ from datetime import timedelta
 from temporalio.service import RPCError
 from tests.patterns import waiting
 from tests.patterns.matrix import Case
+from tests.patterns.test_approval_matrix import states_of
 from tests.patterns.waiting import AskForever, CallForever, Payload, Terms, Wanted, submit, tell
 
 from perdure.patterns import Approvals, Callbacks
@@ -38,7 +39,7 @@ async def turn(stage):
 async def vote(stage):
     """Two in favour with a continue-as-new between them, then two who come late."""
     approvals = Approvals(stage.client, stage.id)
-    while await approvals.states() == []:
+    while await states_of(approvals) == []:
         pass
     for who in ("bob", "bob", "", "carol", "dora"):
         if who:
@@ -84,7 +85,7 @@ async def call(stage):
 async def complete(stage):
     """A beat, a continue-as-new, the value, and another one, which is late."""
     callbacks = Callbacks(stage.client, stage.id)
-    while await callbacks.states() == []:
+    while await states_of(callbacks) == []:
         pass
     stage.world.replies.append(("beat", await callbacks.heartbeat(1)))
     await turn(stage)
