@@ -26,7 +26,7 @@ from perdure.testing import Env, History
 from perdure.testing.faults import Fault
 
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
-WITHIN_S = 60
+WITHIN_S = 120
 """Of real time; no play takes so long, unless something it waits for is lost."""
 __all__ = ["SWEEP", "Case", "Cell", "Label", "Matrix", "Moment", "Outcome", "Stage", "play", "play_one"]
 

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from examples.processes import ServerProcess
+from examples.processes import ServerProcess, patiently
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import ConnectConfig, ServiceClient
 
 from perdure.testing import Env, History
 from perdure.testing.env import RETENTION_S
 from perdure.testing.host import Host
+from perdure.testing.watch import WatchedService
 
 
 class RealTime:
@@ -71,8 +73,20 @@ class ProcessHost(Host):
         assert self.process.pid != before
 
 
+class Patient(WatchedService):
+    """Calls until there is a server: the SDK gives up after a few seconds, and a busy machine may take longer."""
+
+    async def _rpc_call(self, *call: Any, **options: Any) -> Any:
+        ask = super()._rpc_call
+        return await patiently(lambda: ask(*call, **options))
+
+
 class ProcessEnv(Env):
     """An `Env` on such a server."""
+
+    def connect(self, **options: Any) -> Client:
+        service = Patient(self._host.service, self._watch)
+        return Client(service, namespace=self.namespace, **{**self._options, **options})
 
     async def _open(self, *options: Any) -> str:
         service = self._host.service.workflow_service
