@@ -55,6 +55,7 @@ from perdure.errors import NamespaceNotFound, NotFound, PerdureError
 S = 1_000_000_000
 START_NS = 1_700_000_000 * S
 WORKER = "worker"
+EXACT = Dynamic(activity_answer_grace_s=0)  # as where time skips
 BUG = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
 
 
@@ -95,7 +96,7 @@ class World:
     """What all runs of a conversation share."""
 
     now_ns: int = START_NS
-    config: Dynamic = field(default_factory=Dynamic)
+    config: Dynamic = EXACT
     namespace: Namespace = field(default_factory=Namespace)
     ids: Ids = field(default_factory=Ids)
     last_run_key: int = 0
@@ -156,7 +157,7 @@ class Conversation:
         backoff_s: float = 0,
         **fields: Any,
     ) -> None:
-        self.world = World(config=config or Dynamic())
+        self.world = World(config=config or EXACT)
         self.answers: list[Any] = []
         options = options or StartOptions(run_id=self.world.ids.uuid(), first_task_backoff_ns=int(backoff_s * S))
         if parent:

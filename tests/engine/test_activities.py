@@ -112,6 +112,39 @@ def test_timeouts_of_the_first_attempt(timeouts_s: dict[str, float], started: bo
     assert a.started_event_id == (6 if started else 0)
 
 
+def test_an_answer_on_its_way_when_the_attempt_times_out_is_taken() -> None:
+    talk = Conversation(config=Dynamic(activity_answer_grace_s=0.25))
+    talk.work(schedule_activity("a", start_to_close=5, schedule_to_close=60))
+    talk.start_activity("a")
+    talk.advance(5.249)
+    talk.complete_activity("a")
+    assert talk.last("ActivityTaskCompleted").started_event_id == 6
+
+
+def test_after_the_grace_for_an_answer_the_attempt_has_timed_out() -> None:
+    talk = Conversation(config=Dynamic(activity_answer_grace_s=0.25))
+    talk.work(schedule_activity("a", RetryPolicy(maximum_attempts=2), start_to_close=5, schedule_to_close=60))
+    talk.start_activity("a")
+    talk.advance(5.25)
+    assert talk.activity("a").attempt == 2
+    assert refusal(lambda: talk.complete_activity("a")) == NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("timeouts_s", "kind"),
+    [
+        ({"start_to_close": 5, "schedule_to_close": 5}, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE),
+        ({"start_to_close": 5, "heartbeat": 5}, TimeoutType.TIMEOUT_TYPE_HEARTBEAT),
+    ],
+)
+def test_other_timeouts_give_no_grace(timeouts_s: dict[str, float], kind: int) -> None:
+    talk = Conversation(config=Dynamic(activity_answer_grace_s=0.25))
+    talk.work(schedule_activity("a", RetryPolicy(maximum_attempts=1), **timeouts_s))
+    talk.start_activity("a")
+    talk.advance(5)
+    assert talk.last("ActivityTaskTimedOut").failure.timeout_failure_info.timeout_type == kind
+
+
 def test_of_timeouts_at_one_moment_the_one_with_the_lowest_number_counts() -> None:
     talk = Conversation()
     talk.work(schedule_activity("a", schedule_to_close=5, start_to_close=5, heartbeat=5))

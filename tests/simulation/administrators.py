@@ -161,7 +161,7 @@ def start_batch(client: Client) -> None:
     world, chance = client.world, client.world.chance
     job_id = world.name("batch")
     request = api.StartBatchOperationRequest(namespace="default", job_id=job_id, reason=job_id)
-    request.max_operations_per_second = chance.choice([0, 0, 0.5])
+    request.max_operations_per_second = chance.choice([0, 0.2])
     records = list(world.ledger.records.values())[-12:]
     if chance.random() < 0.5 and records:
         records = list({record.who.workflow_id: record for record in records}.values())
@@ -272,7 +272,7 @@ ADMINISTRATION: list[tuple[float, Callable[[Client], None]]] = [
     (4, reset_workflow),
     (3, start_batch),
     (2, look_at_batches),
-    (1.2, stop_batch),
+    (2.5, stop_batch),
     (1.5, update_options),
 ]
 """Operations and how often they are chosen, next to those of other clients."""

@@ -18,7 +18,7 @@ from tests.simulation.world import MIN_CRASHES, STEPS, simulate
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 60
 """As a rule everything occurs in so many."""
-MOST_SEEDS = 120
+MOST_SEEDS = 240
 
 
 @pytest.mark.timeout(600)

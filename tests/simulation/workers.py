@@ -275,7 +275,7 @@ class Worker:
         fails = not canceled and not world.healing and world.chance.random() < 0.3
         what = "Canceled" if canceled else "Failed" if fails else "Completed"
         method = f"RespondActivityTask{what}"
-        if world.chance.random() < 0.15:
+        if world.chance.random() < (0.5 if canceled else 0.15):
             method += "ById"
         request: Any = getattr(api, f"{method}Request")(namespace="default", identity=self.identity)
         if method.endswith("ById"):

@@ -210,22 +210,10 @@ WAITING: dict[str, dict[str, dict[str, int]]] = {
 }
 """Feature -> file -> test -> how many sets of its parameters wait for the feature."""
 
-TOO_PROMPT = {
-    "tests/worker/test_activity.py": {
-        "test_sync_activity_cancel_after_return_does_not_kill_thread_pool_worker": 1,
-    },
-}
-"""Tests that count on the real server's timers, which fire in steps of a second."""
-
 INTRODUCTION = """\
 ## The official Python SDK's own tests
 
 What passes on the real server, and how much of that passes here (sdk-python at 3a464f9, temporalio 1.32.0):
-"""
-
-PROMPTNESS = """\
-Perdure's timeouts fire when they are due, the real server's up to a second later. One test needs them late: it gives
-an activity 200 ms, and waits 5 s after the timeout for its worker to give up, which it does 5.2 s after the start.
 """
 
 
@@ -237,14 +225,12 @@ def sdk_suite_doc() -> str:
     lines += ["| waits for | file | test |", "|---|---|---|"]
     for feature, files in WAITING.items():
         lines += _rows(feature, files)
-    lines += ["", PROMPTNESS, "| file | test |", "|---|---|"]
-    lines += [f"| {file} | `{test}` |" for file, tests in TOO_PROMPT.items() for test in tests]
     return "\n".join(lines) + "\n"
 
 
 def missing(file: str) -> int:
     """How many of the file's tests that pass on the real server do not pass here."""
-    return sum(sum(files.get(file, {}).values()) for files in (*WAITING.values(), TOO_PROMPT))
+    return sum(sum(files.get(file, {}).values()) for files in WAITING.values())
 
 
 def _rows(first: str, files: dict[str, dict[str, int]]) -> list[str]:

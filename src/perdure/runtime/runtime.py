@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic, Skipping
@@ -91,6 +92,8 @@ class Runtime:
         cache_bytes: int,
         skipping: Skipping = Skipping.OFF,
     ) -> Runtime:
+        if skipping is not Skipping.OFF:
+            config = replace(config, activity_answer_grace_s=0.0)
         namespaces = await Namespaces.load(storage, config)
         executor = Executor(
             storage,

@@ -24,6 +24,7 @@ from perdure.engine.messages import copy_present
 from perdure.engine.payloads import json_payloads
 from perdure.engine.queues import activity_queue, task_order
 from perdure.engine.retry import activity_retry, shortened
+from perdure.engine.times import NS
 from perdure.engine.transition import Transition, illegal
 from perdure.errors import InvalidArgument, NotFound
 
@@ -257,15 +258,29 @@ def deadline(t: Transition, scheduled_event_id: int) -> bool:
     if activity.next_attempt_ns and activity.next_attempt_ns <= t.now_ns:
         wait_until(t, activity, activity.next_attempt_ns)
         return True
-    _time_out(t, activity, _expired(activity))
+    due_ns, timeout_type = _first_timeout(activity, _answer_grace_ns(t))
+    if due_ns > t.now_ns:
+        activity.due_ns = due_ns
+    else:
+        _time_out(t, activity, timeout_type)
     return True
 
 
-def _expired(activity: Activity) -> TimeoutType.ValueType:
-    """Which timeout the activity's deadline is: the earliest one.
+def _first_timeout(activity: Activity, grace_ns: int) -> tuple[int, TimeoutType.ValueType]:
+    """The earliest timeout and when it is told of: a start-to-close timeout late by `grace_ns`.
 
     Of equals the one whose count began first: an attempt may start in the transition that schedules it."""
-    return T.ValueType(min(activity_timeouts(activity), key=lambda due: (due[0], _BEGINNING.index(due[1])))[1])
+    told = [
+        (due_ns + grace_ns if timeout_type == T.TIMEOUT_TYPE_START_TO_CLOSE else due_ns, timeout_type)
+        for due_ns, timeout_type in activity_timeouts(activity)
+    ]
+    due_ns, timeout_type = min(told, key=lambda each: (each[0], _BEGINNING.index(each[1])))
+    return due_ns, T.ValueType(timeout_type)
+
+
+def _answer_grace_ns(t: Transition) -> int:
+    """A run that skips time by itself is exact: no answer is on its way while nothing is in flight."""
+    return 0 if t.core.clock is not None else int(t.env.config.activity_answer_grace_s * NS)
 
 
 def _time_out(t: Transition, activity: Activity, timeout_type: TimeoutType.ValueType) -> None:
