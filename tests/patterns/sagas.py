@@ -131,3 +131,25 @@ class Chain:
             await saga.step(act, f"seat{left}", undo=revoke)
         if left > 1:
             workflow.continue_as_new(left - 1)
+
+
+@workflow.defn
+class Loose:
+    """Steps in tasks of their own, and what else the argument says."""
+
+    @workflow.run
+    async def run(self, then: str) -> str:
+        options = QUICK.but(heartbeat=timedelta(seconds=5))
+        async with Saga(timedelta(days=1), options=options, undo_options=UNDO) as saga:
+            await saga.step(act, "seat", undo=revoke)
+            if then == "gather":
+                await asyncio.gather(saga.step(act, "room", undo=revoke), saga.step(act, "money", undo=revoke))
+            elif then == "left":
+                self.task = asyncio.create_task(saga.step(act, "room", undo=revoke))
+                await saga.step(act, "money", undo=revoke)
+            elif then == "late pivot":
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(7 * 86400)
+                saga.pivot()
+                await saga.step(act, "mail")
+        return "done"

@@ -1,8 +1,10 @@
 """Keys by which others recognise that a call is the same one again.
 
-The key of step n of a run is `WORKFLOW_ID/FIRST_EXECUTION_RUN_ID/step#n`. It is the activity's id, so activities read
-it with `idempotency_key()`, whatever their arguments. It is the same in all attempts and after a reset. A run that
-continues another (continue-as-new, a retry or cron of the workflow) has that run's id in it: its steps are new ones.
+The key of step n of a chain's first run is `WORKFLOW_ID/FIRST_EXECUTION_RUN_ID/step#n`. A run that continues another
+(continue-as-new, a retry or cron of the workflow) has that run's id in it, since its steps are new ones:
+`WORKFLOW_ID/FIRST_EXECUTION_RUN_ID/CONTINUED_RUN_ID/step#n`. In place of a workflow id of more than `LONGEST` bytes
+stands its SHA-256. A key is the activity's id, so activities read it with `idempotency_key()`, whatever their
+arguments. It is the same in all attempts and after a reset.
 """
 
 from __future__ import annotations

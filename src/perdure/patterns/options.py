@@ -97,14 +97,16 @@ class Options:
                 backoff_coefficient=self.backoff,
                 maximum_interval=self.longest_retry,
                 maximum_attempts=self.attempts,
-                non_retryable_error_types=[
-                    each if isinstance(each, str) else each.__name__ for each in self.never_retry
-                ],
+                non_retryable_error_types=self.error_types(),
             ),
         )
         if self.task_queue is not None:
             config["task_queue"] = self.task_queue
         return config
+
+    def error_types(self) -> list[str]:
+        """The names of what `never_retry` lists."""
+        return [each if isinstance(each, str) else each.__name__ for each in self.never_retry]
 
 
 quick = Options(start_to_close=timedelta(seconds=10), schedule_to_close=timedelta(minutes=2), attempts=5)

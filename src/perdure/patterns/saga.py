@@ -23,18 +23,22 @@ from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 from perdure.patterns import options as presets
-from perdure.patterns.compensation import Compensation, Registry, activity_name, failure_of, undo_shielded
+from perdure.patterns.compensation import (
+    Compensation,
+    Registry,
+    activity_name,
+    check_activity,
+    failure_of,
+    undo_shielded,
+)
 from perdure.patterns.keys import step_key
+from perdure.patterns.notes import MEMO, Note, difference
 from perdure.patterns.options import Options
+from perdure.patterns.running import WAITS, current_task
 
 R = TypeVar("R")
 P = ParamSpec("P")
 Args = TypeVarTuple("Args")
-
-MEMO = "perdure_saga_{}"
-"""The memo of a run that says that saga n has passed its pivot, or is over: nothing of it is to be undone any more."""
-SUMMARY = "saga {}, undo by {}"
-"""The summary of a step's activity: what the history says about how to undo it."""
 
 
 class SagaDeadline(ApplicationError):
@@ -87,7 +91,7 @@ class Saga:
         self._registry = Registry.current()
         self._ledger = self._registry.open(state_key)
         self._timer: asyncio.TimerHandle | None = None
-        self._entered = self._expired = self._pivoted = False
+        self._entered = self._expired = self._pivoted = self._closed = False
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -98,7 +102,7 @@ class Saga:
             workflow.logger.warning(
                 "this workflow has a timeout: when it passes nothing is undone; use the saga's deadline"
             )
-        self._task = _current_task()
+        self._task = current_task()
         if self._ledger.state_key is not None:
             self._ledger.move("running")
         if self._deadline is not None:
@@ -109,6 +113,9 @@ class Saga:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        late = None
+        if error is None and not self._expired and self._ledger.running.any():
+            error = late = await self._ledger.running.failure()
         if isinstance(error, workflow.ContinueAsNewError):
             raise RuntimeError("continue-as-new inside a saga: leave the saga first") from error
         if error is None and not self._expired:
@@ -118,14 +125,20 @@ class Saga:
         elif error is None or isinstance(error, asyncio.CancelledError) or _fails_the_workflow(error):
             self._stop_timer()
             await self._fail(error)
+        if late is not None:
+            raise late
 
     def pivot(self) -> None:
         """From here on the saga only goes forward: nothing is undone any more, and the deadline is off.
+
+        Raises `SagaDeadline` if that has passed and the body has caught its cancellation: it is too late then.
 
         await saga.step(charge, order, undo=refund)
         saga.pivot()
         await saga.step(ship, order)
         """
+        if self._expired and not self._pivoted and workflow.patched(WAITS):
+            raise self._too_late()
         self._stop_timer()
         if not self._pivoted:
             self._over()
@@ -206,15 +219,19 @@ class Saga:
             else:
                 group.append(compensation)
             config["activity_id"] = compensation.key
-            config["summary"] = SUMMARY.format(self._ledger.number, activity_name(undo))
+            note = Note(self._ledger.number, activity_name(undo), difference(compensation.options))
+            config["summary"] = str(note)
         start: Callable[..., workflow.ActivityHandle[Any]] = workflow.start_activity
-        return start(fn, args=args, **config)
+        handle = start(fn, args=args, **config)
+        self._ledger.running.add(handle)
+        return handle
 
     def _compensation(self, fn: Callable[..., Any], args: tuple[Any, ...], options: Options | None) -> Compensation:
+        check_activity(fn)
         return Compensation(step_key(self._registry.next_step()), fn, args, options or self._undo_options)
 
     def _check_running(self) -> None:
-        if not self._entered or self._ledger.state != "running":
+        if not self._entered or self._closed or self._ledger.state != "running":
             raise RuntimeError("steps belong inside `async with Saga()`")
 
     def _check_open(self) -> None:
@@ -238,9 +255,16 @@ class Saga:
 
     async def _fail(self, error: BaseException | None) -> None:
         """Undo, then raise what is not `error`, which goes on by itself."""
+        if self._expired and self._task.cancelling():
+            self._task.uncancel()
+        cancelled = None
+        if not self._pivoted:
+            cancelled = await undo_shielded(self._ledger, self._wait_when_stuck)
+        elif self._ledger.running.any():
+            self._closed = True
+            cancelled = await self._ledger.running.end()
         if self._pivoted:
-            return self._ledger.move("failed")
-        cancelled = await undo_shielded(self._ledger, self._wait_when_stuck)
+            self._ledger.move("failed")
         if self._ledger.state == "stuck":
             left = self._ledger.report().left
             text = f"{len(left)} compensations failed: {', '.join(f'{each.undo} of {each.key}' for each in left)}"
@@ -248,11 +272,12 @@ class Saga:
         if cancelled is not None:
             raise cancelled from error
         ours = error is None or isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error)
-        if self._expired and ours and workflow.cancellation_reason() is None:
-            assert self._deadline is not None
-            if self._task.cancelling():
-                self._task.uncancel()
-            raise SagaDeadline(self._deadline) from error
+        if self._expired and not self._pivoted and ours and workflow.cancellation_reason() is None:
+            raise self._too_late() from error
+
+    def _too_late(self) -> SagaDeadline:
+        assert self._deadline is not None
+        return SagaDeadline(self._deadline)
 
 
 class Parallel:
@@ -352,9 +377,3 @@ async def _ended(handle: workflow.ActivityHandle[Any]) -> Any:
 
 def _fails_the_workflow(error: BaseException) -> bool:
     return isinstance(error, Exception) and workflow.is_failure_exception(error)
-
-
-def _current_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None
-    return task
