@@ -1,9 +1,9 @@
-"""Histories of sagas with steps in tasks of their own, and of what is undone after the end: see tests/patterns/record.py."""
+"""Histories of sagas with steps in tasks of their own, and of what is undone after the end (see record.py)."""
 
 import asyncio
 
 from tests.patterns import sagas
-from tests.patterns.sagas import Aside, Far, Late, Loose, act, revoke
+from tests.patterns.sagas import Aside, Far, Loose, act, revoke
 
 from perdure.patterns import SagaResume, resume
 
@@ -11,7 +11,7 @@ from perdure.patterns import SagaResume, resume
 async def record_saga_running(env, keep) -> None:
     """One history each."""
     async with (
-        env.worker(Aside, Far, Late, Loose, SagaResume, activities=[act, revoke], task_queue="here"),
+        env.worker(Aside, Far, Loose, SagaResume, activities=[act, revoke], task_queue="here"),
         env.worker(activities=[act, revoke], task_queue="elsewhere"),
     ):
         for name, run, then, failing in (

@@ -201,7 +201,9 @@ class Late:
         return task.cancelling()
 
 
-ELSEWHERE = UNDO.but(task_queue="elsewhere", attempts=3, first_retry=timedelta(seconds=2), never_retry=("Never", KeyError))
+ELSEWHERE = UNDO.but(
+    task_queue="elsewhere", attempts=3, first_retry=timedelta(seconds=2), never_retry=("Never", KeyError)
+)
 
 
 @workflow.defn

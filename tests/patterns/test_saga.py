@@ -299,7 +299,7 @@ async def test_misuse_is_refused_in_words(perdure):
 
 
 def test_histories_of_every_release_replay():
-    """`saga-old-*` are of runs that were begun when sagas did not wait for steps that run; nothing makes such any more."""
+    """`saga-old-*`: of runs that were begun when sagas did not wait for steps that run. Nothing makes such any more."""
     assert_replays([Trip, Short, Chain, Loose, Aside, Far, SagaResume], HISTORIES / "*-saga-*.json")
 
 

@@ -1,4 +1,4 @@
-"""What is left of a saga whose workflow was ended: where and how it is undone, how often, and when it may not be yet."""
+"""What is left of a saga whose workflow was ended: where and how it is undone, how often, and when it may not."""
 
 import asyncio
 from datetime import timedelta

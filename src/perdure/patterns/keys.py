@@ -36,9 +36,11 @@ def step_key(number: int) -> str:
 def idempotency_key() -> str:
     """In an activity: the key of this call, to hand to outside APIs and to write next to what is changed.
 
-    @activity.defn
-    async def charge(order: Order) -> Receipt:
-        return await bank.charge(order.cents, idempotency_key=idempotency_key())
+        @activity.defn
+        async def charge(order: Order) -> Receipt:
+            return await bank.charge(order.cents, idempotency_key=idempotency_key())
+
+    That of a saga's step stays the same after a reset; that of any other activity has the run's id in it.
     """
     info = activity.info()
     if "/step#" in info.activity_id:
@@ -48,6 +50,10 @@ def idempotency_key() -> str:
 
 def undone_key() -> str:
     """In a compensation: the key of the step that is to be undone.
+
+        @activity.defn
+        async def refund(order: Order) -> None:
+            await bank.refund(charge=undone_key())
 
     A late attempt of that step may still be on its way. So a compensation does not only delete what it finds under this
     key, it also leaves a mark there, by which the step refuses to act.

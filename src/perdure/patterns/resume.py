@@ -48,7 +48,10 @@ class Undone:
 
 @workflow.defn(name="perdure.saga.resume")
 class SagaResume:
-    """Undoes steps in the order given; stuck and going on as a saga is. Its result: the keys of what it has undone."""
+    """Undoes steps in the order given; stuck and going on as a saga is. Its result: the keys of what it has undone.
+
+        Worker(client, task_queue="trips", workflows=[Trip, SagaResume], activities=[reserve, release])
+    """
 
     @workflow.run
     async def run(self, steps: list[Undone]) -> list[str]:
@@ -129,7 +132,7 @@ async def _left(events: Sequence[HistoryEvent], converter: DataConverter) -> lis
 
 
 async def _left_by_resume(client: Client, run_id: str, steps: list[Undone]) -> list[Undone]:
-    """Without those that the newest `SagaResume` has undone, or has not been given, since one before has undone them."""
+    """Without those that the newest `SagaResume` has undone, or was not given: one before it has undone them."""
     try:
         events = (await client.get_workflow_handle(_ID.format(run_id)).fetch_history()).events
     except RPCError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from temporalio import workflow
 
 WAITS = "perdure-saga-waits"
-"""The change by which sagas wait for steps that run. Runs that were begun before have other commands in their history."""
+"""The change by which sagas wait for steps that run: in runs that were begun before, the history has other commands."""
 
 
 class Running:

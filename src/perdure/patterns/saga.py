@@ -55,10 +55,20 @@ class SagaStuck(ApplicationError):
 class Saga:
     """Steps and how to undo them; use it with `async with` in workflow code.
 
+        async with Saga(timedelta(hours=1)) as saga:
+            seat = await saga.step(reserve_seat, trip, undo=release_seat)
+            await saga.step(charge, trip, undo=refund, options=options.flaky_api)
+
     When the body fails or is cancelled, or its `deadline` passes (counted from the beginning of the body; None: none),
     all steps that were started are undone, newest first, and then the error goes on: the body's own, `SagaDeadline`, or
     the cancellation. Nobody can cancel the undoing. A step is undone even if it failed, since it may have acted before
     that; so an `undo` has to work when there is nothing to undo.
+
+    The block ends after all its steps, in whichever tasks they run: one that still runs when the body fails is
+    cancelled and waited for before anything is undone; one that still runs when the body ends is waited for, and when
+    its task fails, so does the block.
+
+    A saga within a saga is a transaction of its own: once it is over, the outer one does not undo it.
 
     Errors that only fail a workflow task, which are bugs, undo nothing: the task is tried again until the code is
     fixed. Continue-as-new inside a saga is such a bug.
@@ -172,8 +182,11 @@ class Saga:
     ) -> Any:
         """Execute an activity whose effect is undone by the activity `undo`, with the same arguments.
 
+            seat = await saga.step(reserve_seat, trip, undo=release_seat, options=options.flaky_api)
+
         A step that is cancelled is waited for, so that it is not undone while it acts; it hears of the cancellation by
-        its heartbeats. When it completes nevertheless, the cancellation still ends the body.
+        its heartbeats. When it completes nevertheless, the cancellation still ends the body. Raises `TypeError` if
+        `undo` is no activity, `RuntimeError` outside of the block and, if there is an `undo`, after the pivot.
         """
         return await _ended(self._start(fn, args, undo, options, undo_options, group=None))
 
@@ -189,6 +202,9 @@ class Saga:
 
     def on_undo(self, fn: Callable[[Unpack[Args]], Any], *args: *Args, options: Options | None = None) -> str:
         """Have an activity undo what is done by other means, such as a child workflow; say so before it is done.
+
+            saga.on_undo(cancel_tour, trip)
+            await workflow.execute_child_workflow(Tour.run, trip)
 
         Returns the key that the compensation gets from `undone_key()`. `resume` can't see these.
         """
@@ -282,6 +298,10 @@ class Saga:
 
 class Parallel:
     """Steps at the same time; made by `Saga.parallel`. Leaving the block waits for all of them.
+
+        async with saga.parallel() as group:
+            hotel = group.start(book_hotel, trip, undo=cancel_hotel)
+        print(hotel.result())
 
     When one fails the others are cancelled and waited for, then the error of the first of those that failed goes on.
     """
