@@ -50,7 +50,7 @@ class Undone:
 class SagaResume:
     """Undoes steps in the order given; stuck and going on as a saga is. Its result: the keys of what it has undone.
 
-        Worker(client, task_queue="trips", workflows=[Trip, SagaResume], activities=[reserve, release])
+    Worker(client, task_queue="trips", workflows=[Trip, SagaResume], activities=[reserve, release])
     """
 
     @workflow.run
