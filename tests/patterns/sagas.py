@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from temporalio import activity, workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from perdure.patterns import Saga, idempotency_key, options, undone_key
@@ -53,11 +53,11 @@ async def act(name: str) -> str:
     if not WORLD.effects[key]:
         WORLD.effects[key] = 1
         WORLD.log.append(f"+{name}")
-    if WORLD.fail.get(name) == "after":
-        raise ApplicationError(f"{name} failed", non_retryable=True)
     while name in WORLD.block:
         activity.heartbeat()
         await asyncio.sleep(0.01)
+    if WORLD.fail.get(name) == "after":
+        raise ApplicationError(f"{name} failed", non_retryable=True)
     return name.upper()
 
 
@@ -131,3 +131,88 @@ class Chain:
             await saga.step(act, f"seat{left}", undo=revoke)
         if left > 1:
             workflow.continue_as_new(left - 1)
+
+
+@workflow.defn
+class Loose:
+    """Steps in tasks of their own, and what else the argument says."""
+
+    @workflow.run
+    async def run(self, then: str, deadline_s: float = 86400) -> str:
+        options = QUICK.but(heartbeat=timedelta(seconds=2))
+        async with Saga(timedelta(seconds=deadline_s), options=options, undo_options=UNDO) as saga:
+            await saga.step(act, "seat", undo=revoke)
+            if then == "gather":
+                await asyncio.gather(saga.step(act, "room", undo=revoke), saga.step(act, "money", undo=revoke))
+            elif then == "left":
+                self.task = asyncio.create_task(saga.step(act, "room", undo=revoke))
+                await saga.step(act, "money", undo=revoke)
+            elif then == "late pivot":
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(7 * 86400)
+                saga.pivot()
+                await saga.step(act, "mail")
+        return "done"
+
+
+@workflow.defn
+class Aside:
+    """A saga whose body leaves while a task of its own has two steps to do, then what the argument says."""
+
+    @workflow.run
+    async def run(self, then: str) -> str:
+        options = QUICK.but(heartbeat=timedelta(seconds=2))
+        async with Saga(options=options, undo_options=UNDO) as saga:
+            await saga.step(act, "seat", undo=revoke)
+            if then == "pivot":
+                saga.pivot()
+                await asyncio.gather(saga.step(act, "room"), saga.step(act, "money"))
+            self.task = asyncio.create_task(self.aside(saga, bears=then == "bears"))
+            await asyncio.sleep(0)
+        return await self.task
+
+    async def aside(self, saga: Saga, bears: bool) -> str:
+        try:
+            await saga.step(act, "room", undo=revoke)
+        except ActivityError:
+            if not bears:
+                raise
+        await saga.step(act, "car", undo=revoke)
+        return "aside"
+
+
+@workflow.defn
+class Late:
+    """Whether anything of the deadline's cancellation is left when the saga is over."""
+
+    @workflow.run
+    async def run(self, then: str) -> int:
+        with contextlib.suppress(ApplicationError):
+            async with Saga(timedelta(days=1), options=QUICK, undo_options=UNDO) as saga:
+                await saga.step(act, "seat", undo=revoke)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(7 * 86400)
+                if then == "pivot":
+                    saga.pivot()
+                elif then == "fails":
+                    raise ApplicationError("no")
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+
+ELSEWHERE = UNDO.but(
+    task_queue="elsewhere", attempts=3, first_retry=timedelta(seconds=2), never_retry=("Never", KeyError)
+)
+
+
+@workflow.defn
+class Far:
+    """One step on another queue, one that is undone on another queue."""
+
+    @workflow.run
+    async def run(self) -> None:
+        async with Saga(options=QUICK) as saga:
+            await saga.step(act, "seat", undo=revoke, options=QUICK.but(task_queue="elsewhere"))
+            await saga.step(act, "room", undo=revoke, undo_options=ELSEWHERE)
+            await asyncio.sleep(7 * 86400)

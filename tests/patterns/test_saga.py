@@ -10,7 +10,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
 from tests.patterns import sagas
-from tests.patterns.sagas import Chain, Short, Trip, act, revoke
+from tests.patterns.sagas import Aside, Chain, Far, Loose, Short, Trip, act, revoke
 
 from perdure.patterns import Saga, SagaReport, SagaResume, resume, what_is_left
 from perdure.testing import assert_replays
@@ -244,8 +244,10 @@ async def test_what_a_terminated_run_has_left_is_undone_by_resume(perdure, world
         ]
         resumed = await resume(perdure.client, handle.id)
         assert await resumed.result() == [each.key for each in left]
-        with pytest.raises(Exception, match="already"):
-            await resume(perdure.client, handle.id)
+        assert await what_is_left(perdure.client, handle.id) == []
+        again = await resume(perdure.client, handle.id)
+        assert (again.id, again.run_id) == (resumed.id, resumed.result_run_id)
+        assert await again.result() == [each.key for each in left]
     assert world.log == ["+seat", "+room", "-room", "-seat"]
     assert_undone(world)
 
@@ -297,7 +299,8 @@ async def test_misuse_is_refused_in_words(perdure):
 
 
 def test_histories_of_every_release_replay():
-    assert_replays([Trip, Short, Chain, SagaResume], HISTORIES / "*-saga-*.json")
+    """`saga-old-*`: of runs that were begun when sagas did not wait for steps that run. Nothing makes such any more."""
+    assert_replays([Trip, Short, Chain, Loose, Aside, Far, SagaResume], HISTORIES / "*-saga-*.json")
 
 
 def test_activities_are_defined():

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest, UnpauseWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -206,6 +207,25 @@ async def test_a_saved_history_replays(perdure: Env, tmp_path: Path) -> None:
 @pytest.mark.parametrize("perdure", ["manual"], indirect=True)
 def test_a_test_without_a_loop_has_an_env_too(perdure: Env) -> None:
     assert "moved by hand" in perdure.why_time_stands()
+
+
+@pytest.mark.perdure(time="manual")
+async def test_a_workflow_that_is_paused_is_open(perdure: Env) -> None:
+    async with perdure.worker(Sleeper):
+        handle = await perdure.start(Sleeper.run, 60, id="sleeps")
+        await perdure.settle()
+        names = {"namespace": perdure.namespace, "workflow_id": handle.id}
+        await perdure.client.workflow_service.pause_workflow_execution(PauseWorkflowExecutionRequest(**names))
+        await perdure.advance(timedelta(minutes=5))
+        assert await perdure.open_workflows() == ["sleeps"]
+        [history] = await perdure.histories()
+        assert history.status == "running" and "sleeps" in str(history)
+        await perdure.client.workflow_service.unpause_workflow_execution(UnpauseWorkflowExecutionRequest(**names))
+        await perdure.advance(timedelta(days=60))
+        await handle.result()
+        again = await perdure.start(Sleeper.run, 60, id="stays")
+        names["workflow_id"] = again.id
+        await perdure.client.workflow_service.pause_workflow_execution(PauseWorkflowExecutionRequest(**names))
 
 
 async def test_sync_activities_and_other_runners(perdure: Env) -> None:

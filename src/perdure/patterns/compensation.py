@@ -13,6 +13,7 @@ from temporalio.common import SearchAttributeKey
 from perdure.patterns.holder import held
 from perdure.patterns.keys import UNDO
 from perdure.patterns.options import Options
+from perdure.patterns.running import WAITS, Running
 
 QUERY = "perdure_saga"
 """The query that tells of the sagas of a run: `list[SagaReport]`."""
@@ -68,6 +69,7 @@ class Ledger:
     number: int
     state_key: SearchAttributeKey[str] | None
     groups: list[list[Compensation]] = field(default_factory=list)
+    running: Running = field(default_factory=Running)
     state: State = "running"
     resumed: int = 0
     """How many signals to go on have come."""
@@ -94,9 +96,11 @@ class Ledger:
         self.resumed += 1
 
     async def undo(self, wait_when_stuck: bool) -> None:
-        """Undo everything. When some of it fails for good, wait for the signal and try that again; without
-        `wait_when_stuck` return with the state `stuck`."""
+        """End the steps that run, then undo everything. When some of it fails for good, wait for the signal and try
+        that again; without `wait_when_stuck` return with the state `stuck`."""
         self.move("compensating")
+        if self.running.any():
+            await self.running.end()
         while True:
             for group in reversed(self.groups):
                 await self._undo_group([each for each in reversed(group) if not each.done])
@@ -168,6 +172,14 @@ class Registry:
         for ledger in self.ledgers:
             if ledger.state == "stuck":
                 ledger.resume(undone_by_hand or ())
+
+
+def check_activity(fn: Callable[..., Any] | str) -> None:
+    """Raises `TypeError` for what can't be called as an activity: else that would show only when it is to undo."""
+    definition = getattr(fn, "__temporal_activity_definition", None)
+    named = isinstance(fn, str) or getattr(definition, "name", None) is not None
+    if not named and workflow.patched(WAITS):
+        raise TypeError(f"{activity_name(fn)} can't undo a step: it is no activity with a name; has it @activity.defn?")
 
 
 def activity_name(fn: Callable[..., Any] | str) -> str:

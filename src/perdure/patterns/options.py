@@ -41,6 +41,9 @@ class _Changes(TypedDict, total=False):
 class Options:
     """How an activity is called. `repr` shows all of it; nothing is left to a default of the server.
 
+        render = Options(start_to_close=timedelta(minutes=5), schedule_to_close=timedelta(hours=1), attempts=3)
+        await workflow.execute_activity(render_page, page, **render.config())
+
     Raises `ValueError` for timeouts that contradict each other and for no attempts at all.
     """
 
@@ -97,25 +100,27 @@ class Options:
                 backoff_coefficient=self.backoff,
                 maximum_interval=self.longest_retry,
                 maximum_attempts=self.attempts,
-                non_retryable_error_types=[
-                    each if isinstance(each, str) else each.__name__ for each in self.never_retry
-                ],
+                non_retryable_error_types=self.error_types(),
             ),
         )
         if self.task_queue is not None:
             config["task_queue"] = self.task_queue
         return config
 
+    def error_types(self) -> list[str]:
+        """The names of what `never_retry` lists."""
+        return [each if isinstance(each, str) else each.__name__ for each in self.never_retry]
+
 
 quick = Options(start_to_close=timedelta(seconds=10), schedule_to_close=timedelta(minutes=2), attempts=5)
-"""A call inside the house."""
+"""A call inside the house: `workflow.execute_activity(look_up, name, **quick.config())`."""
 flaky_api = Options(
     start_to_close=timedelta(seconds=30),
     schedule_to_close=timedelta(hours=1),
     attempts=20,
     longest_retry=timedelta(minutes=5),
 )
-"""A call to others, who may be down for a while."""
+"""A call to others, who may be down for a while: `saga.step(charge, order, undo=refund, options=flaky_api)`."""
 long_job = Options(
     start_to_close=timedelta(hours=6),
     schedule_to_close=timedelta(hours=24),
@@ -124,13 +129,14 @@ long_job = Options(
     first_retry=timedelta(seconds=10),
     longest_retry=timedelta(minutes=10),
 )
-"""Minutes to hours of work; it has to send heartbeats."""
+"""Minutes to hours of work, with heartbeats, as by `progress`: `execute_activity(load, file, **long_job.config())`."""
 human = Options(start_to_close=timedelta(days=30), schedule_to_close=timedelta(days=30), attempts=1)
-"""What a person completes: the activity hands out its task token and raises `activity.raise_complete_async`."""
+"""What a person completes: `workflow.execute_activity(ask, question, **human.config())`. The activity hands out its
+task token and calls `activity.raise_complete_async`."""
 undo = Options(
     start_to_close=timedelta(minutes=1),
     schedule_to_close=timedelta(hours=24),
     attempts=50,
     longest_retry=timedelta(minutes=30),
 )
-"""Compensations."""
+"""Compensations: `Saga(undo_options=undo.but(attempts=100))`."""

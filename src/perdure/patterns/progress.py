@@ -33,7 +33,7 @@ BEATS = 3
 
 
 class Progress(Generic[C]):
-    """How far an activity has come. Made by `progress`."""
+    """How far an activity has come. Made by `progress`; functions that it calls take it as `p: Progress[int]`."""
 
     def __init__(self, cursor_type: type[C], stall_timeout: timedelta) -> None:
         info = activity.info()
@@ -57,7 +57,7 @@ class Progress(Generic[C]):
         self._ended = threading.Event()
 
     def save(self, cursor: C) -> None:
-        """Work has moved on to here: all before it is done, and is not done again.
+        """Work has moved on to here: all before it is done, and is not done again: `p.save(row.number)`.
 
         Raises `CancelledError` if a sync activity is cancelled; an async one is cancelled by itself.
         """
@@ -123,6 +123,11 @@ class Progress(Generic[C]):
 
 def progress(cursor_type: type[C], *, stall_timeout: timedelta) -> Progress[C]:
     """Send heartbeats while the work moves, and keep a cursor of that type; `async with` or `with`, in an activity.
+
+        async with progress(int, stall_timeout=timedelta(minutes=2)) as p:
+            async for row in rows(file, after=p.cursor or 0):
+                await insert(row)
+                p.save(row.number)
 
     Heartbeats go on by themselves, until `stall_timeout` after the last `save` or `alive`: then the work hangs, and the
     server's heartbeat timeout ends the attempt. Raises `ApplicationError`, which is not tried again:

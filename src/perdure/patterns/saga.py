@@ -23,18 +23,22 @@ from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 from perdure.patterns import options as presets
-from perdure.patterns.compensation import Compensation, Registry, activity_name, failure_of, undo_shielded
+from perdure.patterns.compensation import (
+    Compensation,
+    Registry,
+    activity_name,
+    check_activity,
+    failure_of,
+    undo_shielded,
+)
 from perdure.patterns.keys import step_key
+from perdure.patterns.notes import MEMO, Note, difference
 from perdure.patterns.options import Options
+from perdure.patterns.running import WAITS, current_task
 
 R = TypeVar("R")
 P = ParamSpec("P")
 Args = TypeVarTuple("Args")
-
-MEMO = "perdure_saga_{}"
-"""The memo of a run that says that saga n has passed its pivot, or is over: nothing of it is to be undone any more."""
-SUMMARY = "saga {}, undo by {}"
-"""The summary of a step's activity: what the history says about how to undo it."""
 
 
 class SagaDeadline(ApplicationError):
@@ -51,10 +55,20 @@ class SagaStuck(ApplicationError):
 class Saga:
     """Steps and how to undo them; use it with `async with` in workflow code.
 
+        async with Saga(timedelta(hours=1)) as saga:
+            seat = await saga.step(reserve_seat, trip, undo=release_seat)
+            await saga.step(charge, trip, undo=refund, options=options.flaky_api)
+
     When the body fails or is cancelled, or its `deadline` passes (counted from the beginning of the body; None: none),
     all steps that were started are undone, newest first, and then the error goes on: the body's own, `SagaDeadline`, or
     the cancellation. Nobody can cancel the undoing. A step is undone even if it failed, since it may have acted before
     that; so an `undo` has to work when there is nothing to undo.
+
+    The block ends after all its steps, in whichever tasks they run: one that still runs when the body fails is
+    cancelled and waited for before anything is undone; one that still runs when the body ends is waited for, and when
+    its task fails, so does the block.
+
+    A saga within a saga is a transaction of its own: once it is over, the outer one does not undo it.
 
     Errors that only fail a workflow task, which are bugs, undo nothing: the task is tried again until the code is
     fixed. Continue-as-new inside a saga is such a bug.
@@ -87,7 +101,7 @@ class Saga:
         self._registry = Registry.current()
         self._ledger = self._registry.open(state_key)
         self._timer: asyncio.TimerHandle | None = None
-        self._entered = self._expired = self._pivoted = False
+        self._entered = self._expired = self._pivoted = self._closed = False
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -98,7 +112,7 @@ class Saga:
             workflow.logger.warning(
                 "this workflow has a timeout: when it passes nothing is undone; use the saga's deadline"
             )
-        self._task = _current_task()
+        self._task = current_task()
         if self._ledger.state_key is not None:
             self._ledger.move("running")
         if self._deadline is not None:
@@ -109,6 +123,9 @@ class Saga:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        late = None
+        if error is None and not self._expired and self._ledger.running.any():
+            error = late = await self._ledger.running.failure()
         if isinstance(error, workflow.ContinueAsNewError):
             raise RuntimeError("continue-as-new inside a saga: leave the saga first") from error
         if error is None and not self._expired:
@@ -118,14 +135,20 @@ class Saga:
         elif error is None or isinstance(error, asyncio.CancelledError) or _fails_the_workflow(error):
             self._stop_timer()
             await self._fail(error)
+        if late is not None:
+            raise late
 
     def pivot(self) -> None:
         """From here on the saga only goes forward: nothing is undone any more, and the deadline is off.
+
+        Raises `SagaDeadline` if that has passed and the body has caught its cancellation: it is too late then.
 
         await saga.step(charge, order, undo=refund)
         saga.pivot()
         await saga.step(ship, order)
         """
+        if self._expired and not self._pivoted and workflow.patched(WAITS):
+            raise self._too_late()
         self._stop_timer()
         if not self._pivoted:
             self._over()
@@ -159,8 +182,11 @@ class Saga:
     ) -> Any:
         """Execute an activity whose effect is undone by the activity `undo`, with the same arguments.
 
+            seat = await saga.step(reserve_seat, trip, undo=release_seat, options=options.flaky_api)
+
         A step that is cancelled is waited for, so that it is not undone while it acts; it hears of the cancellation by
-        its heartbeats. When it completes nevertheless, the cancellation still ends the body.
+        its heartbeats. When it completes nevertheless, the cancellation still ends the body. Raises `TypeError` if
+        `undo` is no activity, `RuntimeError` outside of the block and, if there is an `undo`, after the pivot.
         """
         return await _ended(self._start(fn, args, undo, options, undo_options, group=None))
 
@@ -176,6 +202,9 @@ class Saga:
 
     def on_undo(self, fn: Callable[[Unpack[Args]], Any], *args: *Args, options: Options | None = None) -> str:
         """Have an activity undo what is done by other means, such as a child workflow; say so before it is done.
+
+            saga.on_undo(cancel_tour, trip)
+            await workflow.execute_child_workflow(Tour.run, trip)
 
         Returns the key that the compensation gets from `undone_key()`. `resume` can't see these.
         """
@@ -206,15 +235,19 @@ class Saga:
             else:
                 group.append(compensation)
             config["activity_id"] = compensation.key
-            config["summary"] = SUMMARY.format(self._ledger.number, activity_name(undo))
+            note = Note(self._ledger.number, activity_name(undo), difference(compensation.options))
+            config["summary"] = str(note)
         start: Callable[..., workflow.ActivityHandle[Any]] = workflow.start_activity
-        return start(fn, args=args, **config)
+        handle = start(fn, args=args, **config)
+        self._ledger.running.add(handle)
+        return handle
 
     def _compensation(self, fn: Callable[..., Any], args: tuple[Any, ...], options: Options | None) -> Compensation:
+        check_activity(fn)
         return Compensation(step_key(self._registry.next_step()), fn, args, options or self._undo_options)
 
     def _check_running(self) -> None:
-        if not self._entered or self._ledger.state != "running":
+        if not self._entered or self._closed or self._ledger.state != "running":
             raise RuntimeError("steps belong inside `async with Saga()`")
 
     def _check_open(self) -> None:
@@ -238,9 +271,16 @@ class Saga:
 
     async def _fail(self, error: BaseException | None) -> None:
         """Undo, then raise what is not `error`, which goes on by itself."""
+        if self._expired and self._task.cancelling():
+            self._task.uncancel()
+        cancelled = None
+        if not self._pivoted:
+            cancelled = await undo_shielded(self._ledger, self._wait_when_stuck)
+        elif self._ledger.running.any():
+            self._closed = True
+            cancelled = await self._ledger.running.end()
         if self._pivoted:
-            return self._ledger.move("failed")
-        cancelled = await undo_shielded(self._ledger, self._wait_when_stuck)
+            self._ledger.move("failed")
         if self._ledger.state == "stuck":
             left = self._ledger.report().left
             text = f"{len(left)} compensations failed: {', '.join(f'{each.undo} of {each.key}' for each in left)}"
@@ -248,15 +288,20 @@ class Saga:
         if cancelled is not None:
             raise cancelled from error
         ours = error is None or isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error)
-        if self._expired and ours and workflow.cancellation_reason() is None:
-            assert self._deadline is not None
-            if self._task.cancelling():
-                self._task.uncancel()
-            raise SagaDeadline(self._deadline) from error
+        if self._expired and not self._pivoted and ours and workflow.cancellation_reason() is None:
+            raise self._too_late() from error
+
+    def _too_late(self) -> SagaDeadline:
+        assert self._deadline is not None
+        return SagaDeadline(self._deadline)
 
 
 class Parallel:
     """Steps at the same time; made by `Saga.parallel`. Leaving the block waits for all of them.
+
+        async with saga.parallel() as group:
+            hotel = group.start(book_hotel, trip, undo=cancel_hotel)
+        print(hotel.result())
 
     When one fails the others are cancelled and waited for, then the error of the first of those that failed goes on.
     """
@@ -352,9 +397,3 @@ async def _ended(handle: workflow.ActivityHandle[Any]) -> Any:
 
 def _fails_the_workflow(error: BaseException) -> bool:
     return isinstance(error, Exception) and workflow.is_failure_exception(error)
-
-
-def _current_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None
-    return task

@@ -13,9 +13,11 @@ from typing import Any, TypeVar, overload
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio import activity, workflow
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, DeleteNamespaceRequest
-from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 from temporalio.types import MethodAsyncNoParam, MethodAsyncSingleParam
@@ -311,14 +313,25 @@ class Env:
     async def histories(self, workflow_id: str | None = None) -> list[History]:
         """Of all runs, or those of a workflow id, oldest first."""
         query = f"WorkflowId = '{workflow_id}'" if workflow_id else ""
-        found = [run async for run in self._plain_client.list_workflows(query)]
-        found.sort(key=lambda run: (run.start_time, run.run_id))
-        return [await self.history(run.id, run.run_id) for run in found]
+        runs = await self._listed(query)
+        return [await self.history(run.workflow_id, run.run_id) for run in runs]
 
     async def open_workflows(self) -> list[str]:
-        """The ids of those that still run, oldest first."""
-        found = [run async for run in self._plain_client.list_workflows("ExecutionStatus = 'Running'")]
-        return [run.id for run in sorted(found, key=lambda run: run.start_time)]
+        """The ids of those that still run, or are paused, oldest first."""
+        return [run.workflow_id for run in await self._listed("ExecutionStatus IN ('Running', 'Paused')")]
+
+    async def _listed(self, query: str) -> list[WorkflowExecution]:
+        """Oldest first. The SDK's own listing fails on workflows that are paused: it does not know their status."""
+        request = ListWorkflowExecutionsRequest(namespace=self.namespace, query=query)
+        found: list[WorkflowExecutionInfo] = []
+        while True:
+            page = await self._plain_client.workflow_service.list_workflow_executions(request)
+            found += page.executions
+            if not page.next_page_token:
+                break
+            request.next_page_token = page.next_page_token
+        found.sort(key=lambda run: (run.start_time.ToNanoseconds(), run.execution.run_id))
+        return [run.execution for run in found]
 
     async def _texts(self) -> str:
         return "\n".join(map(str, await self.histories()))
