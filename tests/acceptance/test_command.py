@@ -81,12 +81,25 @@ def refused(process):
     return sentences[0]
 
 
-def test_a_port_that_is_taken_is_named(perdure):
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("up", "--memory", "--port", "PORT"), "port"),
+        (("up", "--memory", "--port", "PORT", "--transport", "grpcio"), "port"),
+        (("up", "--memory", "--port", "0", "--http-port", "PORT"), "http-port"),
+        (("server", "start-dev", "--port", "PORT"), "port"),
+        (("test-server", "PORT"), "port"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_port_that_is_taken_is_named_with_what_to_do(perdure, arguments, option):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        assert str(port) in refused(perdure("up", "--memory", "--port", port))
+        port = str(taken.getsockname()[1])
+        said = refused(perdure(*(port if word == "PORT" else word for word in arguments)))
+        assert f"127.0.0.1:{port}, another program has the port" in said
+        assert f"lsof -i :{port}" in said and f"give another {option}, or 0 for any free one." in said
 
 
 def test_a_second_server_on_the_same_file_is_refused(perdure, tmp_path):

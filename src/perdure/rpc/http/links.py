@@ -8,6 +8,7 @@ from temporalio.client import Client
 
 from perdure.errors import StartupError
 from perdure.patterns.links import Links, read_keys
+from perdure.values import address
 
 PREFIX = "/perdure/links"
 """Where on the port; the `base_url` of a `Signer` ends with it."""
@@ -25,6 +26,5 @@ async def links_app(keys_file: Path, host: str, port: int) -> Links:
     except ValueError as error:
         raise StartupError(f"The keys of links in {keys_file}: {error}.") from error
     name = _ANY.get(host, host)
-    address = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-    service = (await Client.connect(address, lazy=True)).service_client
+    service = (await Client.connect(address(name, port), lazy=True)).service_client
     return Links(lambda namespace: Client(service, namespace=namespace), keys=keys)
