@@ -59,7 +59,7 @@ async def test_a_server_announces_its_port_answers_and_stops_cleanly(perdure, tm
     connected = await client(announced["port"], namespace="orders")
     assert [workflow async for workflow in connected.list_workflows()] == []
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert "Traceback" not in process.stderr.read()
 
 
@@ -68,14 +68,14 @@ async def test_what_is_on_the_file_is_there_again(perdure, tmp_path):
     connected = await client(ready(first)["port"])
     await connected.start_workflow("Anything", id="kept", task_queue="nobody")
     first.send_signal(signal.SIGINT)
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     second = perdure("up", "--db", tmp_path / "x.db", "--port", 0, "--json")
     connected = await client(ready(second)["port"])
     assert (await connected.get_workflow_handle("kept").describe()).id == "kept"
 
 
 def refused(process):
-    assert process.wait(20) == 1
+    assert process.wait(60) == 1
     sentences = process.stderr.read().splitlines()
     assert len(sentences) == 1 and sentences[0].startswith("Error: "), sentences
     return sentences[0]

@@ -78,7 +78,7 @@ async def test_it_takes_the_arguments_of(program: Path, arguments: tuple[str, ..
     with _running(program, arguments) as process:
         assert process.stdout is not None and process.stderr is not None
         announced = process.stdout.readline()
-        assert announced.startswith("Server:  localhost:"), process.stderr.read()
+        assert announced.startswith("Server:  localhost:"), announced
         port = announced.rpartition(":")[2].strip()
         client = await Client.connect(f"127.0.0.1:{port}", namespace=namespace)
         await _works(client)
