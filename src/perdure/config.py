@@ -29,6 +29,11 @@ HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 
 
+def address(host: str, port: int) -> str:
+    """`host:port`, as it is shown and dialled: with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class RetryDefaults:
     """What an unset field of a retry policy means (`history.default*RetryPolicy`)."""

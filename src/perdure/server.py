@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 
 from perdure.clock import Clock, Ids, RandomIds, RealClock
-from perdure.config import Dynamic, Settings, Skipping
+from perdure.config import Dynamic, Settings, Skipping, address
 from perdure.errors import InvalidArgument, StartupError
 from perdure.rpc import validate
 from perdure.rpc.router import build_handlers
@@ -49,7 +49,6 @@ from perdure.runtime.runtime import Runtime
 from perdure.runtime.updates import Updates
 from perdure.storage.base import Batch
 from perdure.storage.sqlite import SqliteStorage
-from perdure.values import address
 from perdure.visibility import schema
 
 if TYPE_CHECKING:

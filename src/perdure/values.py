@@ -1,4 +1,4 @@
-"""Text and JSON to typed values, by the rules of Temporal's dynamic configuration; addresses to text.
+"""Text and JSON to typed values, by the rules of Temporal's dynamic configuration.
 
 Each function takes where the value came from, for the `StartupError` that names it.
 """
@@ -16,11 +16,6 @@ _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.
 _TERM = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h|d)")
 _DURATION = re.compile(rf"[-+]?(?:{_TERM.pattern})+")
 _UNITLESS = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
-
-
-def address(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def scalar(text: str) -> object:

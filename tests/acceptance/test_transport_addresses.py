@@ -11,8 +11,8 @@ import uvloop
 from tests.acceptance.transport_bed import ECHO, Make, beds
 
 from perdure import errors
+from perdure.config import address
 from perdure.rpc.transport import TRANSPORTS, create_transport
-from perdure.values import address
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from h2.connection import H2Connection
 from h2.events import ResponseReceived, TrailersReceived
 
 from perdure import errors
+from perdure.config import address
 from perdure.rpc.transport import Call, Limits, Transport, create_transport
-from perdure.values import address
 
 ECHO = "/test.v1.Test/Echo"
 POLL = "/test.v1.Test/Poll"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from perdure.cli import settings as sources
-from perdure.config import Settings
+from perdure.config import Settings, address
 from perdure.errors import StartupError
 
 
@@ -169,3 +169,8 @@ def test_settings_made_in_process_are_checked_too():
         Settings(transport="x")
     with pytest.raises(StartupError, match="port: -1 is not a TCP port"):
         Settings(port=-1)
+
+
+def test_an_address_has_brackets_where_it_needs_them():
+    assert address("127.0.0.1", 1) == "127.0.0.1:1"
+    assert address("::1", 1) == "[::1]:1"

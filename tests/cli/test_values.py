@@ -58,8 +58,3 @@ def test_what_is_not_json_is_text():
 def test_a_port_says_its_range(value):
     with pytest.raises(StartupError, match=rf"here: {value} is not a TCP port; give one from 0 \(any .* to 65535"):
         values.port(value, "here")
-
-
-def test_an_address_has_brackets_where_it_needs_them():
-    assert values.address("127.0.0.1", 1) == "127.0.0.1:1"
-    assert values.address("::1", 1) == "[::1]:1"

@@ -7,10 +7,9 @@ import json
 
 import click
 
-from perdure import values
 from perdure.cli import settings as sources
 from perdure.cli import warn
-from perdure.config import Settings
+from perdure.config import Settings, address
 
 _LOG_FORMATS = {"pretty": "text"}
 _LOCALHOST = "127.0.0.1"
@@ -107,4 +106,4 @@ def _serve(settings: Settings) -> None:
 
     logs.configure(settings.log_format, settings.log_level)
     friendly = "localhost" if settings.host == _LOCALHOST else settings.host
-    serve(settings, lambda port, http_port: click.echo(f"{'Server:':8} {values.address(friendly, port)}"))
+    serve(settings, lambda port, http_port: click.echo(f"{'Server:':8} {address(friendly, port)}"))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from perdure.config import address
 from perdure.errors import StartupError
 from perdure.patterns.links import Links, read_keys
-from perdure.values import address
 
 PREFIX = "/perdure/links"
 """Where on the port; the `base_url` of a `Signer` ends with it."""

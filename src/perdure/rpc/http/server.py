@@ -16,12 +16,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from perdure.config import address
 from perdure.errors import StartupError
 from perdure.rpc.http.app import HttpApi
 from perdure.rpc.http.openapi import serve_openapi
 from perdure.rpc.transport import MAX_REQUEST_BYTES, Handler
 from perdure.rpc.transport.listen import listen
-from perdure.values import address
 
 MIN_GZIP_BYTES = 1024
 """Shorter answers are not compressed."""

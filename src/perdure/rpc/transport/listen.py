@@ -6,8 +6,8 @@ import errno
 import socket
 from typing import Any
 
+from perdure.config import address
 from perdure.errors import StartupError
-from perdure.values import address
 
 BACKLOG = 2048
 NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
