@@ -21,8 +21,17 @@ from perdure.errors import StartupError
 
 KIB = 1024
 MIB = 1024 * KIB
+MAX_REQUEST_BYTES = 4 * MIB
+"""What the real frontend takes."""
+MOST_REQUEST_BYTES = 2**31 - 1
+"""The largest message that gRPC can be told to take."""
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
+
+
+def address(host: str, port: int) -> str:
+    """`host:port`, as it is shown and dialled: with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +262,8 @@ class Dynamic:
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, object]], source: str = "dynamic config") -> tuple[Self, list[str]]:
-        """Temporal's keys (in any case) and their values -> the configuration, and the keys that mean nothing here.
+        """Temporal's keys (in any case) and their values -> the configuration, and the keys that mean nothing here,
+        with the reason in brackets where that depends on the value.
 
         A text value is read as JSON, and as it stands when it is none (`10s` means `"10s"`). Later pairs win.
         Errors: `StartupError` naming `source` and the key.
@@ -264,8 +274,10 @@ class Dynamic:
             name = _FIELD_OF_KEY.get(key.lower())
             if name is not None:
                 changes[name] = _convert(value, name, getattr(_DEFAULT, name), f"{source}: {key}")
-            elif key.lower() not in ALREADY_SO:
+            elif (so := ALREADY_SO.get(key.lower())) is None:
                 unknown.append(key)
+            elif not so.asked_by(value):
+                unknown.append(f"{key} ({so.what})")
         return cls(**changes), list(dict.fromkeys(unknown))  # type: ignore[arg-type]
 
 
@@ -304,29 +316,63 @@ def _retry_defaults(value: object, default: RetryDefaults, where: str) -> RetryD
 _DEFAULT = Dynamic()
 _FIELD_OF_KEY: Mapping[str, str] = {f.metadata["key"].lower(): f.name for f in fields(Dynamic) if f.metadata["key"]}
 
-ALREADY_SO: Mapping[str, str] = {
-    "system.forcesearchattributescacherefreshonread": "search attributes are never stale",
-    "system.forcenexusendpointrefreshonread": "endpoints are never stale",
-    "system.refreshnexusendpointsminwait": "endpoints are never stale",
-    "system.system.refreshnexusendpointsminwait": "the Python SDK's tests spell it so",
-    "history.persistencemaxqps": "storage is not rate-limited",
-    "frontend.persistencemaxqps": "storage is not rate-limited",
-    "frontend.enableserverversioncheck": "the server never calls home",
-    "frontend.namespacerps": "requests are not rate-limited",
-    "frontend.namespacerps.visibility": "requests are not rate-limited",
-    "frontend.globalnamespacerps": "requests are not rate-limited",
-    "frontend.rps": "requests are not rate-limited",
-    "history.rps": "requests are not rate-limited",
-    "matching.rps": "requests are not rate-limited",
-    "matching.numtaskqueuereadpartitions": "task queues have no partitions",
-    "matching.numtaskqueuewritepartitions": "task queues have no partitions",
-    "history.hostlevelcachemaxsize": "caches are bounded in bytes, by settings of our own",
-    "history.enablechasm": "there is one kind of execution",
-    "history.enabletransitionhistory": "there is one cluster",
-    "frontend.enableupdateworkflowexecution": "every SDK passes it to every dev server",
-    "frontend.enableupdateworkflowexecutionasyncaccepted": "every SDK passes it to every dev server",
+
+@dataclass(frozen=True, slots=True)
+class AlreadySo:
+    """What Perdure does anyway, and which values of a key ask for that; any, if neither is given."""
+
+    what: str
+    only: object = None
+    """Just this one."""
+    from_rate: int | None = None
+    """A rate of so many or more: that of the real server, so it is asked to hold nobody up."""
+    zero: bool = False
+    """0 is no limit."""
+
+    def asked_by(self, value: object) -> bool:
+        value = values.scalar(value) if isinstance(value, str) else value
+        if isinstance(self.only, bool):
+            try:
+                return values.boolean(value, "") is self.only
+            except StartupError:
+                return False
+        if self.only is not None:
+            return value == self.only
+        if self.from_rate is None:
+            return True
+        return isinstance(value, int | float) and (value >= self.from_rate or (self.zero and value == 0))
+
+
+_FRESH = "search attributes are never stale"
+_ENDPOINTS = "endpoints are never stale"
+_REQUESTS = "requests are not rate-limited"
+_STORAGE = "storage is not rate-limited"
+_PARTITIONS = "task queues have no partitions"
+_UPDATES = "updates are always on"
+
+ALREADY_SO: Mapping[str, AlreadySo] = {
+    "system.forcesearchattributescacherefreshonread": AlreadySo(_FRESH, only=True),
+    "system.forcenexusendpointrefreshonread": AlreadySo(_ENDPOINTS, only=True),
+    "system.refreshnexusendpointsminwait": AlreadySo(_ENDPOINTS),
+    "system.system.refreshnexusendpointsminwait": AlreadySo("the Python SDK's tests spell it so"),
+    "history.persistencemaxqps": AlreadySo(_STORAGE, from_rate=9000, zero=True),
+    "frontend.persistencemaxqps": AlreadySo(_STORAGE, from_rate=2000, zero=True),
+    "frontend.enableserverversioncheck": AlreadySo("the server never calls home", only=False),
+    "frontend.namespacerps": AlreadySo(_REQUESTS, from_rate=2400),
+    "frontend.namespacerps.visibility": AlreadySo(_REQUESTS, from_rate=50),
+    "frontend.globalnamespacerps": AlreadySo(_REQUESTS, from_rate=2400, zero=True),
+    "frontend.rps": AlreadySo(_REQUESTS, from_rate=2400),
+    "history.rps": AlreadySo(_REQUESTS, from_rate=3000),
+    "matching.rps": AlreadySo(_REQUESTS, from_rate=1200),
+    "matching.numtaskqueuereadpartitions": AlreadySo(_PARTITIONS, only=1),
+    "matching.numtaskqueuewritepartitions": AlreadySo(_PARTITIONS, only=1),
+    "history.hostlevelcachemaxsize": AlreadySo("caches are bounded in bytes, by settings of our own"),
+    "history.enablechasm": AlreadySo("there is one kind of execution"),
+    "history.enabletransitionhistory": AlreadySo("there is one cluster"),
+    "frontend.enableupdateworkflowexecution": AlreadySo(_UPDATES, only=True),
+    "frontend.enableupdateworkflowexecutionasyncaccepted": AlreadySo(_UPDATES, only=True),
 }
-"""Keys (in lower case) that users set to get what Perdure does anyway, with what that is; accepted in silence."""
+"""Keys (in lower case) that users set to get what Perdure does anyway; where they do, they are accepted in silence."""
 
 
 def known_key(key: str) -> bool:
@@ -374,8 +420,8 @@ class Settings:
     """One of `LOG_LEVELS`."""
     execution_cache_bytes: int = 32 * MIB
     """Memory for executions that nothing holds at the moment."""
-    max_request_bytes: int = 4 * MIB
-    """Larger requests are refused (the real server's limit)."""
+    max_request_bytes: int = MAX_REQUEST_BYTES
+    """Larger requests are refused, over gRPC and HTTP (the default is the real server's limit)."""
     shutdown_grace_s: float = 5.0
     """How long a stop waits for calls under way."""
     dynamic: Dynamic = field(default_factory=Dynamic)
@@ -384,8 +430,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, port in (("port", self.port), ("http-port", self.http_port or 0)):
-            if not 0 <= port <= 65535:
-                raise StartupError(f"{name}: {port} is not a TCP port; give one from 0 (any free one) to 65535.")
+            values.port(port, name)
+        if not 0 < self.max_request_bytes <= MOST_REQUEST_BYTES:
+            given = f"max-request-bytes: {self.max_request_bytes}"
+            raise StartupError(f"{given} is no limit for requests; give one from 1 to {MOST_REQUEST_BYTES}.")
         if self.links_keys_file is not None and self.http_port is None:
             raise StartupError("links-keys-file: links are served over HTTP; give an http-port, too.")
         for name, value, choices in (

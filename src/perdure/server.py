@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+
 from perdure.clock import Clock, Ids, RandomIds, RealClock
-from perdure.config import Dynamic, Settings, Skipping
-from perdure.errors import StartupError
+from perdure.config import Dynamic, Settings, Skipping, address
+from perdure.errors import InvalidArgument, StartupError
+from perdure.rpc import validate
 from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
 from perdure.rpc.services import SERVICES
@@ -78,6 +81,16 @@ def _search_attributes(wanted: Mapping[str, str]) -> dict[str, int]:
     return {name: types[type_name] for name, type_name in wanted.items()}
 
 
+def _check_namespaces(settings: Settings) -> None:
+    """The rules are those of RegisterNamespace. Raises `StartupError`."""
+    for name in settings.namespaces:
+        try:
+            validate.namespace(RegisterNamespaceRequest(namespace=name), settings.dynamic, "a namespace needs a name")
+        except (InvalidArgument, UnicodeError) as error:
+            reason = "that is not UTF-8" if isinstance(error, UnicodeError) else str(error).rstrip(".")
+            raise StartupError(f"namespace {name!r}: {reason}.") from error
+
+
 class Server:
     """A Perdure server on a file, or in memory.
 
@@ -138,8 +151,8 @@ class Server:
 
     @property
     def address(self) -> str:
-        """`host:port`, for clients."""
-        return f"{self.settings.host}:{self.port}"
+        """`host:port`, for clients; `[host]:port` of an IPv6 address."""
+        return address(self.settings.host, self.port)
 
     @property
     def time(self) -> SkippedTime | None:
@@ -164,6 +177,7 @@ class Server:
     async def start(self) -> None:
         """Open the file, listen, and go on with what is due."""
         settings = self.settings
+        _check_namespaces(settings)
         storage = SqliteStorage.open_file(settings.db) if settings.db is not None else SqliteStorage.open_memory()
         try:
             clock = self._clock or RealClock(asyncio.get_running_loop())
@@ -184,7 +198,7 @@ class Server:
                 families.append(TestService(runtime.skipped, runtime.namespaces))
                 services += (SERVICE,)
             handlers = build_handlers(families, services, flushed=runtime.executor.flushed)
-            transport = create_server(settings.transport, handlers, services)
+            transport = create_server(settings.transport, handlers, services, settings.max_request_bytes)
             self.port = await transport.start(settings.host, settings.port)
             self._transport = transport
             await self._start_http(handlers)
@@ -202,7 +216,7 @@ class Server:
             return
         from perdure.rpc.http.server import HttpServer  # only now: it costs time and memory
 
-        http = HttpServer(handlers, await self._mounts())
+        http = HttpServer(handlers, await self._mounts(), self.settings.max_request_bytes)
         self.http_port = await http.start(self.settings.host, self.settings.http_port)
         self._http = http
 

@@ -10,6 +10,8 @@ import re
 
 from perdure.errors import StartupError
 
+MAX_PORT = 65535
+
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TERM = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h|d)")
 _DURATION = re.compile(rf"[-+]?(?:{_TERM.pattern})+")
@@ -60,9 +62,18 @@ def number(value: object, where: str) -> float:
 
 def integer(value: object, where: str) -> int:
     """A whole number, not negative."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise StartupError(f"{where}: expected a whole number, got {value!r}.")
+    if value < 0:
+        raise StartupError(f"{where}: expected a whole number from 0, got {value!r}.")
+    return value
+
+
+def port(value: object, where: str) -> int:
+    """A TCP port."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PORT:
         return value
-    raise StartupError(f"{where}: expected a whole number, got {value!r}.")
+    raise StartupError(f"{where}: {value!r} is not a TCP port; give one from 0 (any free one) to {MAX_PORT}.")
 
 
 def boolean(value: object, where: str) -> bool:

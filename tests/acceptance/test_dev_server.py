@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import stat
 import subprocess
 import sys
@@ -46,14 +45,8 @@ async def test_the_python_sdk_starts_it(program: Path, tmp_path: Path) -> None:
     assert (tmp_path / "dev.db").exists()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 CORE = (
-    *("--port", "PORT", "--namespace", "default", "--ip", "127.0.0.1", "--log-format", "pretty", "--log-level", "warn"),
+    *("--port", "0", "--namespace", "default", "--ip", "127.0.0.1", "--log-format", "pretty", "--log-level", "warn"),
     *("--dynamic-config-value", "frontend.enableServerVersionCheck=false"),
     *("--dynamic-config-value", "frontend.enableUpdateWorkflowExecution=true"),
     *("--dynamic-config-value", "frontend.enableUpdateWorkflowExecutionAsyncAccepted=true"),
@@ -61,18 +54,18 @@ CORE = (
 )
 """Of the core that the Python, TypeScript, .NET and Ruby SDKs share."""
 GO = (
-    *("--ip", "127.0.0.1", "--port", "PORT", "--namespace", "mine"),
+    *("--ip", "127.0.0.1", "--port", "0", "--namespace", "mine"),
     *("--dynamic-config-value", "frontend.enableServerVersionCheck=false"),
-    *("--log-level", "warn", "--log-format", "json", "--headless", "--ui-port", "PORT"),
+    *("--log-level", "warn", "--log-format", "json", "--headless", "--ui-port", "8233"),
     *("--search-attribute", "Customer=Keyword", "--search-attribute", "Tags=KeywordList"),
 )
 """Of the Go SDK, with every option set but that of a file."""
 
 
 @contextmanager
-def _running(program: Path, arguments: tuple[str, ...], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    given = [str(port) if word == "PORT" else word for word in arguments]
-    process = subprocess.Popen([program, "server", "start-dev", *given], stderr=subprocess.PIPE)
+def _running(program: Path, arguments: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
+    command = [program, "server", "start-dev", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
@@ -82,20 +75,13 @@ def _running(program: Path, arguments: tuple[str, ...], port: int) -> Iterator[s
 
 @pytest.mark.parametrize(("arguments", "namespace"), [(CORE, "default"), (GO, "mine")], ids=["core", "go"])
 async def test_it_takes_the_arguments_of(program: Path, arguments: tuple[str, ...], namespace: str) -> None:
-    port = _free_port()
-    with _running(program, arguments, port) as process:
-        client = await _connected(f"127.0.0.1:{port}", namespace)
+    with _running(program, arguments) as process:
+        assert process.stdout is not None and process.stderr is not None
+        announced = process.stdout.readline()
+        assert announced.startswith("Server:  localhost:"), announced
+        port = announced.rpartition(":")[2].strip()
+        client = await Client.connect(f"127.0.0.1:{port}", namespace=namespace)
         await _works(client)
     assert process.returncode == 0
-    assert process.stderr is not None
-    said = process.stderr.read().decode().splitlines()
+    said = process.stderr.read().splitlines()
     assert all("--ui-port" in line for line in said), said
-
-
-async def _connected(address: str, namespace: str) -> Client:
-    """As soon as the server answers; how long that may take is the test's own limit."""
-    while True:
-        try:
-            return await Client.connect(address, namespace=namespace)
-        except RuntimeError:
-            continue

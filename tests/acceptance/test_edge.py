@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +19,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2 as reflection
 from temporalio.api.workflowservice import v1 as api
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
+from perdure.config import Settings
+from perdure.errors import StartupError
 from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
 from perdure.rpc.transport import TRANSPORTS
@@ -140,3 +148,66 @@ async def test_an_undecodable_request_is_an_error(channel: grpc.aio.Channel) -> 
         await channel.unary_unary("/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo")(b"\xff\xff")
     assert caught.value.code() == grpc.StatusCode.INTERNAL
     assert caught.value.details() == ("grpc: error unmarshalling request: proto: cannot parse invalid wire-format data")
+
+
+def needs_ipv6() -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_server_on_ipv6_is_reached_by_its_address(transport: str) -> None:
+    needs_ipv6()
+    async with Server(host="::1", transport=transport, http_port=0) as server:
+        assert server.address == f"[::1]:{server.port}"
+        assert (await (await server.client()).count_workflows()).count == 0
+        cluster = await (await server.client()).workflow_service.get_cluster_info(api.GetClusterInfoRequest())
+        assert cluster.server_version
+        status, _ = await over_http(f"http://[::1]:{server.http_port}/api/v1/namespaces/default/workflows")
+        assert status == 200
+
+
+async def over_http(url: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask() -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    return await asyncio.to_thread(ask)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_largest_request_is_a_setting_of_the_whole_edge(transport: str) -> None:
+    settings = Settings(transport=transport, port=0, http_port=0, max_request_bytes=10_000)
+    async with Server(settings) as server:
+        client = await server.client()
+        await client.start_workflow("Order", "x" * 5000, id="small", task_queue="q")
+        with pytest.raises(RPCError) as caught:
+            await client.start_workflow("Order", "x" * 20_000, id="large", task_queue="q")
+        assert caught.value.status == RPCStatusCode.RESOURCE_EXHAUSTED
+        assert "larger than max" in str(caught.value)
+        url = f"http://127.0.0.1:{server.http_port}/api/v1/namespaces/default/workflows/"
+        request = {"workflowType": {"name": "Order"}, "taskQueue": {"name": "q"}}
+        status, _ = await over_http(url + "http", json.dumps(request | {"input": ["x" * 5000]}).encode())
+        assert status == 200
+        status, said = await over_http(url + "http-large", json.dumps(request | {"input": ["x" * 20_000]}).encode())
+        assert status == 400 and b"too large" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "namespace '': a namespace needs a name."),
+        ("x" * 1001, "Namespace length exceeds limit."),
+        ("\udc80", "that is not UTF-8."),
+    ],
+)
+async def test_a_namespace_that_could_not_be_registered_is_not_made_at_start(name: str, words: str) -> None:
+    with pytest.raises(StartupError) as refusal:
+        await Server(namespaces=["fine", name]).start()
+    assert refusal.value.message.startswith("namespace ") and refusal.value.message.endswith(words)

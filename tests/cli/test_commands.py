@@ -116,8 +116,12 @@ def test_start_dev_is_in_memory_whatever_the_environment_says(monkeypatch):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (("up", "--port", "x"), "Error: --port: expected a whole number, got 'x'."),
+        (("up", "--port", "x"), "Error: --port: 'x' is not a TCP port; give one from 0 (any free one) to 65535."),
         (("up", "--config", "missing.toml"), "Error: Can't read the configuration file missing.toml: No such file"),
+        (("up", "--port", "-1"), "Error: --port: -1 is not a TCP port; give one from 0 (any free one) to 65535."),
+        (("test-server", "abc"), "Error: PORT: 'abc' is not a TCP port; give one from 0 (any free one) to 65535."),
+        (("test-server", "70000"), "Error: PORT: 70000 is not a TCP port; give one from 0 (any free one) to 65535."),
+        (("test-server", "0", "--namespace", ""), "Error: namespace '': a namespace needs a name."),
         (("server", "start-dev", "--log-level", "loud"), "Error: --log-level: 'loud' is not one of debug, info,"),
         (("server", "start-dev", "--search-attribute", "A"), "Error: --search-attribute: expected KEY=VALUE, got 'A'."),
     ],
@@ -150,6 +154,7 @@ def test_readiness_names_the_address_and_the_file(tmp_path):
     settings = Settings(db=tmp_path / "x.db")
     assert announcement(settings, 5, False).endswith(f"is ready on 127.0.0.1:5, data in {tmp_path / 'x.db'}.")
     assert "in memory" in announcement(Settings(), 5, False)
+    assert "is ready on [::1]:5, with" in announcement(Settings(host="::1"), 5, False, 6)
     ready = json.loads(announcement(settings, 5, True))
     assert (ready["event"], ready["port"], ready["db"]) == ("ready", 5, str(tmp_path / "x.db"))
 

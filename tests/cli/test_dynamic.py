@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from perdure.config import ALREADY_SO, Dynamic, RetryDefaults, known_key
+from perdure.config import ALREADY_SO, Dynamic, RetryDefaults
 from perdure.errors import StartupError
 
 KEYS = {f.name: f.metadata["key"] for f in dataclasses.fields(Dynamic) if f.metadata["key"]}
@@ -55,7 +55,7 @@ def test_the_last_value_of_a_key_counts():
     ("key", "value", "sentence"),
     [
         ("limit.blobSize.error", "big", "flag: limit.blobSize.error: expected a whole number, got 'big'."),
-        ("limit.blobSize.error", "-1", "flag: limit.blobSize.error: expected a whole number, got -1."),
+        ("limit.blobSize.error", "-1", "flag: limit.blobSize.error: expected a whole number from 0, got -1."),
         ("system.disallowQuery", "3", "flag: system.disallowQuery: expected true or false, got 3."),
         (
             "matching.longPollExpirationInterval",
@@ -83,12 +83,31 @@ def test_a_retry_policy_keeps_what_is_not_named():
 
 
 def test_what_every_sdk_passes_to_every_dev_server_is_no_reason_to_warn():
-    keys = [
-        "frontend.enableServerVersionCheck",
-        "frontend.enableUpdateWorkflowExecution",
-        "frontend.enableUpdateWorkflowExecutionAsyncAccepted",
-        "system.forceSearchAttributesCacheRefreshOnRead",
-        "system.enableEagerWorkflowStart",
-        "limit.historyCount.suggestContinueAsNew",
+    pairs = [
+        ("frontend.enableServerVersionCheck", "false"),
+        ("frontend.enableUpdateWorkflowExecution", "true"),
+        ("frontend.enableUpdateWorkflowExecutionAsyncAccepted", "true"),
+        ("system.forceSearchAttributesCacheRefreshOnRead", "true"),
+        ("system.enableEagerWorkflowStart", "true"),
+        ("limit.historyCount.suggestContinueAsNew", "20"),
     ]
-    assert all(known_key(key) or key.lower() in ALREADY_SO for key in keys)
+    assert Dynamic.from_pairs(pairs)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "asks_for_it", "asks_for_other"),
+    [
+        ("frontend.enableUpdateWorkflowExecution", ["true", True, '"true"', 1], ["false", False, "never"]),
+        ("frontend.enableServerVersionCheck", ["false", False], ["true"]),
+        ("frontend.rps", ["2400", 10_000, 1e6], ["1", 100, "0", "none"]),
+        ("frontend.globalNamespaceRPS", ["0", "5000"], ["1"]),
+        ("history.persistenceMaxQPS", ["0", "10000"], ["100"]),
+        ("matching.numTaskqueueReadPartitions", ["1"], ["4"]),
+        ("history.hostLevelCacheMaxSize", ["8192"], []),
+    ],
+)
+def test_a_key_for_what_is_so_anyway_is_silent_only_with_a_value_that_asks_for_that(key, asks_for_it, asks_for_other):
+    for value in asks_for_it:
+        assert Dynamic.from_pairs([(key, value)])[1] == [], value
+    for value in asks_for_other:
+        assert Dynamic.from_pairs([(key, value)])[1] == [f"{key} ({ALREADY_SO[key.lower()].what})"], value

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from perdure.cli import settings as sources
-from perdure.config import Settings
+from perdure.config import Settings, address
 from perdure.errors import StartupError
 
 
@@ -99,10 +99,27 @@ def test_sizes_and_times_of_our_own_are_settings_like_the_others():
 @pytest.mark.parametrize(
     ("flags", "environ", "text", "sentence"),
     [
-        ({"port": "http"}, {}, "", "--port: expected a whole number, got 'http'."),
+        ({"port": "http"}, {}, "", "--port: 'http' is not a TCP port; give one from 0 (any free one) to 65535."),
         ({"port": "70000"}, {}, "", "--port: 70000 is not a TCP port; give one from 0 (any free one) to 65535."),
-        ({}, {"PERDURE_PORT": "tcp://1"}, "", "PERDURE_PORT: expected a whole number, got 'tcp://1'."),
-        ({}, {}, "port = true", "FILE: port: expected a whole number, got True."),
+        ({"port": "-1"}, {}, "", "--port: -1 is not a TCP port; give one from 0 (any free one) to 65535."),
+        ({"http-port": "-1"}, {}, "", "--http-port: -1 is not a TCP port; give one from 0 (any free one) to 65535."),
+        ({"namespace": ("a", "")}, {}, "", "--namespace: a namespace needs a name, got ''."),
+        ({}, {"PERDURE_NAMESPACE": "a,"}, "", "PERDURE_NAMESPACE: a namespace needs a name, got 'a,'."),
+        ({}, {}, 'namespace = ["a", " "]', "FILE: namespace: a namespace needs a name, got ''."),
+        (
+            {"max-request-bytes": "0"},
+            {},
+            "",
+            "max-request-bytes: 0 is no limit for requests; give one from 1 to 2147483647.",
+        ),
+        ({"execution-cache-bytes": "-1"}, {}, "", "--execution-cache-bytes: expected a whole number from 0, got -1."),
+        (
+            {},
+            {"PERDURE_PORT": "tcp://1"},
+            "",
+            "PERDURE_PORT: 'tcp://1' is not a TCP port; give one from 0 (any free one) to 65535.",
+        ),
+        ({}, {}, "port = true", "FILE: port: True is not a TCP port; give one from 0 (any free one) to 65535."),
         ({}, {}, "prot = 1", "FILE: prot is not a setting; did you mean port?"),
         ({}, {}, "zzz = 1", "FILE: zzz is not a setting."),
         ({"transport": "http"}, {}, "", "--transport: 'http' is not one of native, grpcio."),
@@ -132,6 +149,14 @@ def test_a_mistake_is_one_sentence_with_its_source_and_key(toml, flags, environ,
     assert refused.value.message == sentence.replace("FILE", str(file))
 
 
+def test_a_variable_that_is_empty_names_no_namespaces():
+    assert load(environ={"PERDURE_NAMESPACE": ""}).namespaces == ()
+
+
+def test_an_ipv6_address_may_come_in_brackets():
+    assert load({"host": "[::1]"}).host == load({"host": "::1"}).host == "::1"
+
+
 def test_a_configuration_file_that_cant_be_read_is_one_sentence(tmp_path, toml):
     with pytest.raises(StartupError, match=r"^Can't read the configuration file .*: No such file or directory\.$"):
         load(config=tmp_path / "missing.toml")
@@ -144,3 +169,8 @@ def test_settings_made_in_process_are_checked_too():
         Settings(transport="x")
     with pytest.raises(StartupError, match="port: -1 is not a TCP port"):
         Settings(port=-1)
+
+
+def test_an_address_has_brackets_where_it_needs_them():
+    assert address("127.0.0.1", 1) == "127.0.0.1:1"
+    assert address("::1", 1) == "[::1]:1"

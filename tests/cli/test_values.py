@@ -52,3 +52,9 @@ def test_what_is_not_json_is_text():
     assert values.scalar('"1"') == "1"
     assert values.scalar("10s") == "10s"
     assert values.scalar("true") is True
+
+
+@pytest.mark.parametrize("value", [-1, 65536, True, None])
+def test_a_port_says_its_range(value):
+    with pytest.raises(StartupError, match=rf"here: {value} is not a TCP port; give one from 0 \(any .* to 65535"):
+        values.port(value, "here")

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure.rpc.transport.base import MAX_REQUEST_BYTES
+from perdure.config import MAX_REQUEST_BYTES
 from perdure.rpc.transport.frames import MAX_FRAME_BYTES, MAX_REFUSED, PREFACE, Hostile, Requests, Responses
+from perdure.rpc.transport.limits import Budget, Limits
 
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/a/b"), (":authority", "x"), ("te", "trailers")]
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
@@ -40,24 +41,39 @@ def pieces(data: bytes, chance: random.Random) -> Iterator[bytes]:
         data = data[size:]
 
 
-class Wire:
-    """A client, the gate, and what stands behind it, each speaking HTTP/2 in earnest."""
+LIMITS = Limits(unfinished_bytes=64 << 20)
 
-    def __init__(self) -> None:
+
+def requests() -> Requests:
+    """Those of a connection that is alone."""
+    return Requests(LIMITS, Budget(LIMITS.unfinished_bytes), lambda: None)
+
+
+class Wire:
+    """A client, the gate, and what stands behind it, each speaking HTTP/2 in earnest. Wires may share a `budget`."""
+
+    def __init__(self, budget: Budget | None = None, limits: Limits = LIMITS) -> None:
         self.client = connection(client=True)
         self.server = connection(client=False)
-        self.requests, self.responses = Requests(), Responses(set())
+        self.budget = budget or Budget(limits.unfinished_bytes)
+        self.requests = Requests(limits, self.budget, self._evict)
+        self.responses = Responses(self.requests.answered)
+        self.shed = b""
         self.at_client: list[h2.events.Event] = []
         self.at_server: list[h2.events.Event] = []
         self.exchange()
+
+    def _evict(self) -> None:
+        self.shed += self.requests.shed()
 
     def exchange(self) -> None:
         """Carry bytes both ways until nobody has more to say."""
         while True:
             up, down = self.client.data_to_send(), self.server.data_to_send()
-            if not up and not down:
+            if not up and not down and not self.shed:
                 return
-            passed = self.requests.feed(up)
+            shed, self.shed = self.shed, b""
+            passed = shed + self.requests.feed(up)
             answers, self.requests.answers = self.requests.answers, b""
             to_client = self.responses.insert(answers) + self.responses.feed(down)
             self.at_server += self.server.receive_data(passed)
@@ -67,7 +83,9 @@ class Wire:
                     self.server.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                     event.flow_controlled_length = 0
 
-    def send(self, body: bytes, *, padding: int | None = None, frame_bytes: int = 16_000) -> int:
+    def send(
+        self, body: bytes, *, padding: int | None = None, frame_bytes: int = 16_000, unfinished: bool = False
+    ) -> int:
         """Make a request as far as windows and refusals allow; returns its stream."""
         stream = self.client.get_next_available_stream_id()
         self.client.send_headers(stream, REQUEST)
@@ -81,7 +99,7 @@ class Wire:
             self.client.send_data(stream, body[:size], pad_length=padding)
             body = body[size:]
         self.exchange()
-        if not self.refusal(stream):
+        if not self.refusal(stream) and not unfinished:
             self.client.end_stream(stream)
             self.exchange()
         return stream
@@ -121,9 +139,10 @@ def test_what_is_within_the_limit_passes_untouched_in_any_pieces(
             body = body[size:]
         client.end_stream(stream)
     sent = client.data_to_send()
-    requests = Requests()
-    assert b"".join(requests.feed(piece) for piece in pieces(sent, chance)) == sent
-    assert requests.answers == b""
+    gate = requests()
+    assert b"".join(gate.feed(piece) for piece in pieces(sent, chance)) == sent
+    assert gate.answers == b""
+    assert gate.unfinished_bytes == 0
 
 
 @settings(max_examples=40)
@@ -141,7 +160,7 @@ def test_answers_pass_untouched_and_what_is_put_in_between_breaks_none(
             server.send_data(stream, payload[start : start + 16_000])
         server.end_stream(stream)
     ping = b"\0\0\x08\x06\0\0\0\0\0" + b"a ping !"
-    responses = Responses(set())
+    responses = Responses(lambda stream: None)
     got, inserted = b"", 0
     for piece in pieces(server.data_to_send(), chance):
         got += responses.feed(piece)
@@ -211,20 +230,112 @@ def test_refusals_leave_the_connection_its_windows() -> None:
 
 @pytest.mark.parametrize("early", [b"GET / HTTP/1.1\r\n", b"P", b"PRI * HTTP/2.0\r\n\r\nNO\r\n\r\n"])
 def test_other_protocols_are_cut_off(early: bytes) -> None:
-    requests = Requests()
+    gate = requests()
     with pytest.raises(Hostile):
-        requests.feed(early)
-        requests.feed(b"OST / HTTP/1.1\r\n\r\n")
+        gate.feed(early)
+        gate.feed(b"OST / HTTP/1.1\r\n\r\n")
 
 
 def test_a_frame_without_measure_is_cut_off() -> None:
     with pytest.raises(Hostile):
-        Requests().feed(PREFACE + (MAX_FRAME_BYTES + 1).to_bytes(3) + b"\x02\0\0\0\0\x01")
+        requests().feed(PREFACE + (MAX_FRAME_BYTES + 1).to_bytes(3) + b"\x02\0\0\0\0\x01")
 
 
 def test_who_never_ends_refused_streams_is_cut_off() -> None:
-    requests = Requests()
-    requests.feed(PREFACE)
+    gate = requests()
+    gate.feed(PREFACE)
     with pytest.raises(Hostile):
         for number in range(MAX_REFUSED + 1):
-            requests.feed(b"\0\0\x05\0\0" + (number * 2 + 1).to_bytes(4) + b"\0\xff\xff\xff\xff")
+            gate.feed(b"\0\0\x05\0\0" + (number * 2 + 1).to_bytes(4) + b"\0\xff\xff\xff\xff")
+
+
+SMALL = Limits(request_bytes=100_000, unfinished_bytes=300_000)
+WORDS = SMALL.too_much_unfinished
+
+
+def unfinished(wire: Wire, size_bytes: int = 99_000) -> int:
+    """A request that is begun and lacks its end; returns its stream."""
+    return wire.send(message(bytes(100_000))[:size_bytes], unfinished=True)
+
+
+def test_requests_that_are_not_finished_are_refused_once_they_fill_what_there_is_for_them() -> None:
+    wire = Wire(limits=SMALL)
+    streams = [unfinished(wire) for _ in range(20)]
+    refused = [stream for stream in streams if wire.refusal(stream)]
+    assert refused == streams[3:]
+    assert all(wire.refusal(stream)["grpc-message"] == WORDS for stream in refused)
+    assert all(wire.was_reset(stream) for stream in refused)
+    assert wire.budget.bytes <= SMALL.unfinished_bytes
+
+
+def test_others_are_served_while_one_connection_hoards() -> None:
+    budget = Budget(SMALL.unfinished_bytes)
+    hoarder, other = Wire(budget, SMALL), Wire(budget, SMALL)
+    held = [unfinished(hoarder) for _ in range(3)]
+    bodies = [message(bytes([number]) * 90_000) for number in range(5)]
+    streams = [other.send(body) for body in bodies]
+    assert [other.received(stream) for stream in streams] == bodies
+    hoarder.exchange()
+    assert [bool(hoarder.refusal(stream)) for stream in held] == [False, False, True], "the newest goes"
+    assert hoarder.was_reset(held[2]) and hoarder.refusal(held[2])["grpc-message"] == WORDS
+    body = message(bytes(1000))
+    assert hoarder.received(hoarder.send(body)) == body, "its connection goes on"
+
+
+def test_many_small_hoarders_are_refused_like_a_large_one() -> None:
+    budget = Budget(SMALL.unfinished_bytes)
+    hoarders = [Wire(budget, SMALL) for _ in range(8)]
+    for wire in hoarders:
+        for _ in range(9):
+            unfinished(wire, 10_000)
+            assert budget.bytes <= SMALL.unfinished_bytes
+    other = Wire(budget, SMALL)
+    body = message(bytes(20_000))
+    assert other.received(other.send(body)) == body
+
+
+@pytest.mark.parametrize("end", ["whole", "reset", "trailers", "answer", "close"])
+def test_what_an_unfinished_request_holds_is_given_back(end: str) -> None:
+    wire = Wire()
+    stream = unfinished(wire)
+    assert wire.budget.bytes == wire.requests.unfinished_bytes > 90_000
+    if end == "whole":
+        wire.client.send_data(stream, bytes(1005), end_stream=True)
+    elif end == "reset":
+        wire.client.reset_stream(stream)
+    elif end == "trailers":
+        wire.client.send_headers(stream, [("a", "b")], end_stream=True)
+    elif end == "answer":
+        wire.server.send_headers(stream, RESPONSE, end_stream=True)
+    else:
+        wire.requests.close()
+    wire.exchange()
+    assert (wire.budget.bytes, wire.requests.unfinished_bytes, wire.budget.holders) == (0, 0, set())
+
+
+def test_nothing_is_said_to_a_client_that_has_its_answer() -> None:
+    wire = Wire(limits=SMALL)
+    stream = unfinished(wire)
+    wire.server.send_headers(stream, RESPONSE, end_stream=True)
+    wire.exchange()
+    wire.client.send_data(stream, bytes(1005) + b"\0" + (SMALL.request_bytes + 1).to_bytes(4))
+    wire.requests.feed(wire.client.data_to_send())
+    assert b"grpc-status" not in wire.requests.answers
+
+
+def test_inflating_counts_too() -> None:
+    wire = Wire(limits=SMALL)
+    packed = message(gzip.compress(random.Random(1).randbytes(90_000)), compressed=True)[:30]
+    streams = [wire.send(packed, unfinished=True) for _ in range(20)]
+    assert any(wire.refusal(stream) for stream in streams)
+    assert not wire.refusal(streams[0])
+
+
+def test_who_holds_most_and_leaves_its_headers_unfinished_is_cut_off() -> None:
+    budget = Budget(SMALL.unfinished_bytes)
+    hoarder, other = Wire(budget, SMALL), Wire(budget, SMALL)
+    for _ in range(3):
+        unfinished(hoarder)
+    hoarder.requests.feed(b"\0\0\x01\x01\0" + (101).to_bytes(4) + b"\x88")
+    with pytest.raises(Hostile):
+        unfinished(other)

@@ -136,10 +136,13 @@ def _whole(value: object, where: str) -> int:
 
 
 def _port(value: object, where: str) -> int:
-    port = _whole(value, where)
-    if port > 65535:
-        raise StartupError(f"{where}: {port} is not a TCP port; give one from 0 (any free one) to 65535.")
-    return port
+    return values.port(values.scalar(value) if isinstance(value, str) else value, where)
+
+
+def _host(value: object, where: str) -> str:
+    """An IPv6 address may come with its brackets."""
+    host = _text(value, where)
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _one_of(choices: tuple[str, ...]) -> Reader:
@@ -157,6 +160,14 @@ def _names(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(names, Iterable) or isinstance(names, Mapping):
         raise StartupError(f"{where}: expected names, got {value!r}.")
     return tuple(dict.fromkeys(_text(name, where).strip() for name in names))
+
+
+def _namespaces(value: object, where: str) -> tuple[str, ...]:
+    """Names, none of them empty; an empty text, as of a variable that is there and not set, has none."""
+    names = _names(value, where) if value != "" else ()
+    if "" in names:
+        raise StartupError(f"{where}: a namespace needs a name, got {value if isinstance(value, str) else ''!r}.")
+    return names
 
 
 def _pairs(value: object, where: str) -> Pairs:
@@ -209,11 +220,11 @@ def _attribute_type(kind: str, where: str) -> str:
 _READERS: Mapping[str, tuple[str, Reader]] = {
     "db": ("db", _path),
     "memory": ("db", _memory),
-    "host": ("host", _text),
+    "host": ("host", _host),
     "port": ("port", _port),
     "http-port": ("http_port", _port),
     "links-keys-file": ("links_keys_file", _path),
-    "namespace": ("namespaces", _names),
+    "namespace": ("namespaces", _namespaces),
     "search-attribute": ("search_attributes", _attributes),
     "dynamic-config-value": ("dynamic", _pairs),
     "transport": ("transport", _one_of(TRANSPORTS)),

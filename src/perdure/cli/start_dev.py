@@ -9,7 +9,7 @@ import click
 
 from perdure.cli import settings as sources
 from perdure.cli import warn
-from perdure.config import Settings
+from perdure.config import Settings, address
 
 _LOG_FORMATS = {"pretty": "text"}
 _LOCALHOST = "127.0.0.1"
@@ -105,5 +105,5 @@ def _serve(settings: Settings) -> None:
     from perdure.cli.serve import serve
 
     logs.configure(settings.log_format, settings.log_level)
-    friendly = "localhost" if settings.host in (_LOCALHOST, "::1") else settings.host
-    serve(settings, lambda port, http_port: click.echo(f"{'Server:':8} {friendly}:{port}"))
+    friendly = "localhost" if settings.host == _LOCALHOST else settings.host
+    serve(settings, lambda port, http_port: click.echo(f"{'Server:':8} {address(friendly, port)}"))

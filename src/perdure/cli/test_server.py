@@ -6,18 +6,19 @@ from typing import NoReturn
 
 import click
 
+from perdure import values
 from perdure.config import LOG_LEVELS, Settings, Skipping
 
 
 @click.command("test-server", epilog="Example: perdure test-server 7233 --enable-time-skipping")
-@click.argument("port", type=click.IntRange(0, 65535))
+@click.argument("port")
 @click.option("--enable-time-skipping", is_flag=True, help="Skip from the start. Default: once a client unlocks it.")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option("--namespace", "-n", multiple=True, metavar="NAME", help="Namespace to have, besides `default`.")
 @click.option("--log-level", default="warn", show_default=True, type=click.Choice(LOG_LEVELS), help="What to log.")
 @click.option("--json", "as_json", is_flag=True, help="Announce readiness as one JSON line.")
 def test_server(
-    port: int, enable_time_skipping: bool, host: str, namespace: tuple[str, ...], log_level: str, as_json: bool
+    port: str, enable_time_skipping: bool, host: str, namespace: tuple[str, ...], log_level: str, as_json: bool
 ) -> None:
     """Serve tests on PORT (0: any free one), with a clock for each namespace that jumps to the next deadline.
 
@@ -30,7 +31,7 @@ def test_server(
 
     settings = Settings(
         host=host,
-        port=port,
+        port=values.port(values.scalar(port), "PORT"),
         namespaces=namespace,
         log_level=log_level,
         skipping=Skipping.UNLOCKED if enable_time_skipping else Skipping.LOCKED,

@@ -11,7 +11,7 @@ import click
 from perdure import __version__
 from perdure.cli import settings as sources
 from perdure.cli import warn
-from perdure.config import LOG_FORMATS, LOG_LEVELS, TRANSPORTS, Settings
+from perdure.config import LOG_FORMATS, LOG_LEVELS, TRANSPORTS, Settings, address
 from perdure.errors import StartupError
 
 
@@ -73,4 +73,4 @@ def announcement(settings: Settings, port: int, as_json: bool, http_port: int | 
         return json.dumps(ready | {"http_port": http_port, "pid": os.getpid()})
     where = f"data in {db}" if db else "data in memory, gone at the end"
     http = "" if http_port is None else f", with HTTP on port {http_port}"
-    return f"Perdure {__version__} is ready on {settings.host}:{port}{http}, {where}."
+    return f"Perdure {__version__} is ready on {address(settings.host, port)}{http}, {where}."

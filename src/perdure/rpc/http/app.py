@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from perdure import errors
+from perdure.config import MAX_REQUEST_BYTES
 from perdure.errors import Internal, InvalidArgument, PerdureError, Unavailable, Unimplemented
 from perdure.rpc import status
 from perdure.rpc.http.bindings import Binding, Routes, bindings
@@ -28,7 +29,7 @@ from perdure.rpc.http.decode import DecodeProblem, from_json
 from perdure.rpc.http.encode import EncodeProblem, to_json
 from perdure.rpc.http.gojson import base64_problem
 from perdure.rpc.http.query import fill, parse_query
-from perdure.rpc.transport.base import MAX_REQUEST_BYTES, AwaitedCall, Handler
+from perdure.rpc.transport.base import AwaitedCall, Handler
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +122,9 @@ DEFAULT_FORM = Form()
 class HttpApi:
     """The application. `handlers` are those of the gRPC transport, by path."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
         self._handlers = handlers
+        self._max_request_bytes = max_request_bytes
         self._routes = Routes(bindings())
         self._calls: set[AwaitedCall] = set()
         self._stopping = False
@@ -167,7 +169,7 @@ class HttpApi:
         binding, captured = found
         timeout_s = request.timeout_s
         call = AwaitedCall(binding.path, request.metadata(), timeout_s, asyncio.get_running_loop().create_future())
-        body = await _read_body(receive, keep=binding.has_body or form)
+        body = await _read_body(receive, self._max_request_bytes if binding.has_body or form else None)
         return _message(binding, captured, body, request, form=form), binding, call
 
     async def _answer(
@@ -330,15 +332,16 @@ def _encoded(message: Message, form: Form) -> bytes:
         raise UnknownProblem(str(problem))
 
 
-async def _read_body(receive: Receive, *, keep: bool) -> bytes:
+async def _read_body(receive: Receive, max_bytes: int | None) -> bytes:
+    """The body, if it may be that large; without a limit it is read and dropped."""
     body = bytearray()
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
             raise Canceled
-        if keep:
+        if max_bytes is not None:
             body += event.get("body", b"")
-            if len(body) > MAX_REQUEST_BYTES:
+            if len(body) > max_bytes:
                 raise InvalidArgument("http: request body too large")
         if not event.get("more_body", False):
             return bytes(body)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from perdure.config import address
 from perdure.errors import StartupError
 from perdure.patterns.links import Links, read_keys
 
@@ -25,6 +26,5 @@ async def links_app(keys_file: Path, host: str, port: int) -> Links:
     except ValueError as error:
         raise StartupError(f"The keys of links in {keys_file}: {error}.") from error
     name = _ANY.get(host, host)
-    address = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-    service = (await Client.connect(address, lazy=True)).service_client
+    service = (await Client.connect(address(name, port), lazy=True)).service_client
     return Links(lambda namespace: Client(service, namespace=namespace), keys=keys)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Iterator, Mapping
 
 import uvicorn
@@ -17,12 +16,13 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from perdure.config import address
 from perdure.errors import StartupError
 from perdure.rpc.http.app import HttpApi
 from perdure.rpc.http.openapi import serve_openapi
-from perdure.rpc.transport.base import Handler
+from perdure.rpc.transport import MAX_REQUEST_BYTES, Handler
+from perdure.rpc.transport.listen import listen
 
-BACKLOG = 2048
 MIN_GZIP_BYTES = 1024
 """Shorter answers are not compressed."""
 
@@ -51,13 +51,18 @@ class _Uvicorn(uvicorn.Server):
 class HttpServer:
     """The HTTP port of a server whose handlers are `handlers`. `mounts` are other applications, by their prefixes."""
 
-    def __init__(self, handlers: Mapping[str, Handler], mounts: Mapping[str, ASGIApp] | None = None) -> None:
-        self._api = HttpApi(handlers)
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        mounts: Mapping[str, ASGIApp] | None = None,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+    ) -> None:
+        self._api = HttpApi(handlers, max_request_bytes)
         self._app = create_app(self._api, mounts)
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the bound port (of use when `port` is 0). Raises `StartupError` when that fails."""
-        listener = _listen(host, port)
+        listeners = listen(host, port, "http-port")
         config = uvicorn.Config(
             self._app,
             lifespan="off",
@@ -70,13 +75,13 @@ class HttpServer:
             timeout_graceful_shutdown=1,
         )
         self._server = _Uvicorn(config)
-        self._serving = asyncio.ensure_future(self._server.serve(sockets=[listener]))
+        self._serving = asyncio.ensure_future(self._server.serve(sockets=listeners))
         while not self._server.started:
             if self._serving.done():
                 self._serving.result()
-                raise StartupError(f"Can't serve HTTP on {host}:{port}.")
+                raise StartupError(f"Can't serve HTTP on {address(host, port)}.")
             await asyncio.sleep(0)
-        bound: int = listener.getsockname()[1]
+        bound: int = listeners[0].getsockname()[1]
         return bound
 
     async def stop(self, grace_s: float) -> None:
@@ -87,17 +92,3 @@ class HttpServer:
         self._server.should_exit = True
         await self._serving
         answering.cancel()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise StartupError(f"Can't listen for HTTP on {host}:{port}: {error.strerror or error}.") from error
-    listener.setblocking(False)
-    return listener

@@ -16,9 +16,6 @@ from perdure.errors import PerdureError
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES: Final = 4 << 20
-"""The largest request accepted, after decompression: what the real frontend takes. Replies have no limit."""
-
 MAX_CONCURRENT_STREAMS: Final = 100_000
 """Calls open at once on one connection. A worker process with thousands of pollers has one connection."""
 
@@ -159,13 +156,3 @@ def unknown_method(path: str, known: Container[str]) -> str:
     if service not in known:
         return f"unknown service {service}"
     return f"unknown method {method} for service {service}"
-
-
-def too_large(size_bytes: int) -> str:
-    """The real server's words for a request over the limit."""
-    return f"grpc: received message larger than max ({size_bytes} vs. {MAX_REQUEST_BYTES})"
-
-
-def too_large_inflated() -> str:
-    """The same of a request that is over the limit only without its compression."""
-    return f"grpc: received message after decompression larger than max {MAX_REQUEST_BYTES}"

@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 from perdure.errors import Internal, PerdureError, ResourceExhausted, Unimplemented
 from perdure.rpc import status
 from perdure.rpc.transport.base import (
-    MAX_REQUEST_BYTES,
     Lasting,
     Responder,
-    too_large,
-    too_large_inflated,
     unknown_method,
 )
+from perdure.rpc.transport.limits import Limits
 
 if TYPE_CHECKING:
     from h2.connection import H2Connection
@@ -41,8 +39,9 @@ HEADERS = [(":status", "200"), ("content-type", "application/grpc")]
 class Fallback:
     """The server at the other end of the front's socket."""
 
-    def __init__(self, methods: Iterable[str], streams: Mapping[str, Responder]) -> None:
+    def __init__(self, methods: Iterable[str], streams: Mapping[str, Responder], limits: Limits) -> None:
         self.streams = streams
+        self.limits = limits
         self.services = {path.split("/")[1] for path in (*methods, *streams)}
 
     async def start(self, path: str) -> None:
@@ -56,8 +55,9 @@ class Fallback:
 class _Stream:
     """One call: what has arrived of its next message, and what flow control still keeps from leaving."""
 
-    def __init__(self, responder: Responder) -> None:
+    def __init__(self, responder: Responder, limits: Limits) -> None:
         self.responder = responder
+        self.limits = limits
         self.received = bytearray()
         self.unsent = bytearray()
         self.trailers: list[tuple[str, str]] | None = None
@@ -67,14 +67,14 @@ class _Stream:
         while len(self.received) >= PREFIX_BYTES:
             compressed = self.received[0]
             size_bytes = int.from_bytes(self.received[1:PREFIX_BYTES])
-            if size_bytes > MAX_REQUEST_BYTES:
-                raise ResourceExhausted(too_large(size_bytes))
+            if size_bytes > self.limits.request_bytes:
+                raise ResourceExhausted(self.limits.too_large(size_bytes))
             end = PREFIX_BYTES + size_bytes
             if len(self.received) < end:
                 return
             message = bytes(self.received[PREFIX_BYTES:end])
             del self.received[:end]
-            yield _inflated(message) if compressed else message
+            yield _inflated(message, self.limits) if compressed else message
 
 
 class _Connection(asyncio.Protocol):
@@ -125,7 +125,7 @@ class _Connection(asyncio.Protocol):
             refusal = Unimplemented(unknown_method(path, self._fallback.services))
             self._h2.send_headers(event.stream_id, HEADERS + _trailers(refusal), end_stream=True)
             return
-        self._streams[event.stream_id] = _Stream(responder)
+        self._streams[event.stream_id] = _Stream(responder, self._fallback.limits)
         self._h2.send_headers(event.stream_id, HEADERS)
 
     def _receive(self, stream_id: int, data: bytes) -> None:
@@ -172,14 +172,14 @@ class _Connection(asyncio.Protocol):
             del self._streams[stream_id]
 
 
-def _inflated(message: bytes) -> bytes:
+def _inflated(message: bytes, limits: Limits) -> bytes:
     inflater = zlib.decompressobj(wbits=31)
     try:
-        plain = inflater.decompress(message, MAX_REQUEST_BYTES + 1)
+        plain = inflater.decompress(message, limits.request_bytes + 1)
     except zlib.error as error:
         raise Internal(f"grpc: failed to decompress the received message: {error}")
-    if len(plain) > MAX_REQUEST_BYTES:
-        raise ResourceExhausted(too_large_inflated())
+    if len(plain) > limits.request_bytes:
+        raise ResourceExhausted(limits.too_large_inflated)
     return plain
 
 

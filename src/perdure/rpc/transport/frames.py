@@ -2,7 +2,7 @@
 
 The native front reads a message whole and inflates it before anyone may ask how large it is. So the bytes of clients
 pass through here first: a message that is over the limit, or would be when inflated, is answered in the front's stead,
-and the front never sees the rest of it.
+and the front never sees the rest of it. So is one that would fill the memory together with others that are not whole.
 
 Headers stay as they are. A message says of itself how long it is and whether it is compressed, and gzip inflates no
 more than MAX_INFLATION times, so only larger ones are inflated here to be measured.
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 
 from perdure.errors import ResourceExhausted
-from perdure.rpc.transport.base import MAX_CONCURRENT_STREAMS, MAX_REQUEST_BYTES, too_large, too_large_inflated
+from perdure.rpc.transport.base import MAX_CONCURRENT_STREAMS
+from perdure.rpc.transport.limits import INFLATER_BYTES, Budget, Limits
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -29,14 +31,17 @@ NO_ERROR, CANCEL = 0, 8
 PREFIX_BYTES = 5
 """Before each gRPC message: a flag (compressed or not) and the length."""
 
-MAX_FRAME_BYTES = 1 << 20
-"""Far over what the front allows; a frame is held until it is whole."""
+MAX_FRAME_BYTES = 1 << 14
+"""The front allows no larger ones; a frame is held until it is whole."""
 
 MAX_INFLATION = 1032
 """What deflate's densest code reaches."""
 
 MAX_REFUSED = 1000
 """Streams of one connection that were refused and not ended by the client. One that goes on like this is cut off."""
+
+SHED_PARTS = 15
+"""A connection that has to make room gives one part and keeps these: so room is not looked for at every frame."""
 
 INFLATE_STEP_BYTES = 64 << 10
 
@@ -47,11 +52,21 @@ class Hostile(Exception):
 
 class Requests:
     """From a client to the front. `answers` collects frames for the client, to be taken after each `feed`; `calls` has
-    the streams that are not answered yet."""
+    the streams that are not answered yet. `budget` is that of all connections; `close` gives back what this one has.
+    `evict` is called when others need it, outside of `feed`: it is to call `shed`."""
 
-    __slots__ = ("_bodies", "_held", "_opened", "_refused", "answers", "calls")
+    __slots__ = (
+        *("_bodies", "_budget", "_held", "_in_headers", "_limits", "_opened", "_refused", "_unfinished"),
+        *("answers", "calls", "evict", "unfinished_bytes"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits, budget: Budget, evict: Callable[[], None]) -> None:
+        self._limits = limits
+        self._budget = budget
+        self.evict = evict
+        self._in_headers = False
+        self._unfinished: dict[int, int] = {}  # stream -> what counts for it
+        self.unfinished_bytes = 0
         self.answers = b""
         self.calls: set[int] = set()
         self._held = b""
@@ -74,11 +89,14 @@ class Requests:
             high, low, kind, flags, stream = HEADER.unpack_from(data, offset)
             end = offset + HEADER_BYTES + (high << 8 | low)
             if end > size:
-                if end - offset > MAX_FRAME_BYTES:
+                if end - offset > HEADER_BYTES + MAX_FRAME_BYTES:
                     raise Hostile("a frame is too large")
                 break
             if kind == HEADERS:
                 self.calls.add(stream)
+                self._in_headers = not flags & END_HEADERS
+                if flags & END_STREAM:
+                    self._settle(stream)
             elif kind == DATA:
                 instead = self._look(data, offset + HEADER_BYTES, end, flags, stream)
                 if instead is not None:
@@ -87,6 +105,8 @@ class Requests:
             elif kind == RST_STREAM:
                 self.calls.discard(stream)
                 self._end(stream)
+            elif kind == CONTINUATION:
+                self._in_headers = not flags & END_HEADERS
             offset = end
         self._held = data[offset:]
         if start == 0:
@@ -106,28 +126,87 @@ class Requests:
             self._drop(stream, flags, length)
             return b""
         body = self._bodies.get(stream)
-        if body is None:
-            if length == 0 or _is_one_small_message(data, start, length, flags):
-                return None
-            body = self._bodies[stream] = Body()
-            if len(self._bodies) > MAX_CONCURRENT_STREAMS:
-                raise Hostile("too many streams")
         try:
-            body.feed(data[start + 1 : end - data[start]] if flags & PADDED else data[start:end])
+            if body is not None or not (length == 0 or self._is_one_small_message(data, start, length, flags)):
+                self._measure(body or self._begin(stream), data, start, end, flags, stream)
+            if flags & END_STREAM:
+                if self._bodies:
+                    self._bodies.pop(stream, None)
+                if self._unfinished:
+                    self._settle(stream)
+            elif length and stream in self.calls:
+                self._charge(stream, length)
         except ResourceExhausted as refusal:
-            return self._refuse(refusal, stream, flags, length)
-        if flags & END_STREAM:
-            del self._bodies[stream]
+            frames = self._refuse(refusal, stream)
+            self._drop(stream, flags, length)
+            return frames
         return None
 
-    def _refuse(self, refusal: ResourceExhausted, stream: int, flags: int, length: int) -> bytes:
-        del self._bodies[stream]
+    def _begin(self, stream: int) -> Body:
+        body = self._bodies[stream] = Body(self._limits)
+        if len(self._bodies) > MAX_CONCURRENT_STREAMS:
+            raise Hostile("too many streams")
+        return body
+
+    def _measure(self, body: Body, data: bytes, start: int, end: int, flags: int, stream: int) -> None:
+        before = body.inflates
+        body.feed(data[start + 1 : end - data[start]] if flags & PADDED else data[start:end])
+        if body.inflates and not before and stream in self.calls:
+            self._charge(stream, INFLATER_BYTES)
+
+    def _charge(self, stream: int, size_bytes: int) -> None:
+        """Count what the front has to keep until the request is whole. Raises `ResourceExhausted`."""
+        budget = self._budget
+        if not self.unfinished_bytes:
+            budget.holders.add(self)
+        self._unfinished[stream] = self._unfinished.get(stream, 0) + size_bytes
+        self.unfinished_bytes += size_bytes
+        budget.bytes += size_bytes
+        if budget.bytes > budget.limit_bytes and not budget.make_room(self):
+            raise ResourceExhausted(self._limits.too_much_unfinished)
+
+    def _settle(self, stream: int) -> None:
+        """The request is whole, or will never be."""
+        size_bytes = self._unfinished.pop(stream, 0)
+        if size_bytes:
+            self._budget.bytes -= size_bytes
+            self.unfinished_bytes -= size_bytes
+            if not self.unfinished_bytes:
+                self._budget.holders.discard(self)
+
+    def shed(self) -> bytes:
+        """Refuse the newest unfinished requests, a part of what the connection has; returns frames for the front.
+        Raises `Hostile` where that can't be done."""
+        if self._in_headers:
+            raise Hostile("it keeps its headers back, and memory is short")
+        target_bytes = self.unfinished_bytes * SHED_PARTS // (SHED_PARTS + 1)
+        frames = b""
+        while self.unfinished_bytes > target_bytes:
+            stream = next(reversed(self._unfinished))
+            frames += self._refuse(ResourceExhausted(self._limits.too_much_unfinished), stream)
+        return frames
+
+    def answered(self, stream: int) -> None:
+        """The front has: it keeps nothing of the request any more, and drops what may still come."""
         self.calls.discard(stream)
+        if self._unfinished:
+            self._settle(stream)
+
+    def close(self) -> None:
+        """The connection is gone."""
+        for stream in list(self._unfinished):
+            self._settle(stream)
+
+    def _refuse(self, refusal: ResourceExhausted, stream: int) -> bytes:
+        """Answer in the front's stead; returns what tells the front."""
+        self._bodies.pop(stream, None)
+        self._settle(stream)
         self._refused.add(stream)
         if len(self._refused) > MAX_REFUSED:
             raise Hostile("too many refused streams")
-        self.answers += _trailers(stream, refusal) + _reset(stream, NO_ERROR)
-        self._drop(stream, flags, length)
+        if stream in self.calls:  # or the front has answered, and nothing may follow that
+            self.calls.discard(stream)
+            self.answers += _trailers(stream, refusal) + _reset(stream, NO_ERROR)
         return _reset(stream, CANCEL)
 
     def _drop(self, stream: int, flags: int, length: int) -> None:
@@ -139,19 +218,34 @@ class Requests:
 
     def _end(self, stream: int) -> None:
         self._bodies.pop(stream, None)
+        self._settle(stream)
         self._refused.discard(stream)
+
+    def _is_one_small_message(self, data: bytes, start: int, length: int, flags: int) -> bool:
+        """Whether the frame is what nearly all are: one whole message that can't be too large."""
+        if length < PREFIX_BYTES or flags & PADDED:
+            return False
+        message_bytes = int.from_bytes(data[start + 1 : start + PREFIX_BYTES])
+        inflation = MAX_INFLATION if data[start] else 1
+        return message_bytes + PREFIX_BYTES == length and message_bytes * inflation <= self._limits.request_bytes
 
 
 class Body:
     """The messages of one stream, as they arrive in pieces."""
 
-    __slots__ = ("_inflated_bytes", "_inflater", "_left_bytes", "_prefix")
+    __slots__ = ("_inflated_bytes", "_inflater", "_left_bytes", "_limits", "_prefix")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._prefix = b""
         self._left_bytes = 0
         self._inflater: zlib._Decompress | None = None
         self._inflated_bytes = 0
+
+    @property
+    def inflates(self) -> bool:
+        """Whether it inflates its message to know the size."""
+        return self._inflater is not None
 
     def feed(self, payload: bytes) -> None:
         """Raises `ResourceExhausted` as soon as a message is known to be over the limit."""
@@ -171,9 +265,9 @@ class Body:
     def _begin(self) -> None:
         compressed, self._left_bytes = self._prefix[0], int.from_bytes(self._prefix[1:])
         self._prefix = b""
-        if self._left_bytes > MAX_REQUEST_BYTES:
-            raise ResourceExhausted(too_large(self._left_bytes))
-        measured = compressed and self._left_bytes * MAX_INFLATION > MAX_REQUEST_BYTES
+        if self._left_bytes > self._limits.request_bytes:
+            raise ResourceExhausted(self._limits.too_large(self._left_bytes))
+        measured = compressed and self._left_bytes * MAX_INFLATION > self._limits.request_bytes
         self._inflater = zlib.decompressobj(wbits=31) if measured else None
         self._inflated_bytes = 0
 
@@ -185,25 +279,30 @@ class Body:
                 self._inflater = None
                 return
             self._inflated_bytes += len(inflated)
-            if self._inflated_bytes > MAX_REQUEST_BYTES:
-                raise ResourceExhausted(too_large_inflated())
+            if self._inflated_bytes > self._limits.request_bytes:
+                raise ResourceExhausted(self._limits.too_large_inflated)
             if len(inflated) < INFLATE_STEP_BYTES:
                 return
             piece = self._inflater.unconsumed_tail
 
 
 class Responses:
-    """From the front to a client: as they are, with frames of ours in between. Those that end a call take it out of
-    `calls`."""
+    """From the front to a client: as they are, with frames of ours in between. `answered` is told which calls they
+    end."""
 
-    __slots__ = ("_calls", "_held", "_in_headers", "_left_bytes", "_waiting")
+    __slots__ = ("_answered", "_held", "_in_headers", "_left_bytes", "_waiting")
 
-    def __init__(self, calls: set[int]) -> None:
-        self._calls = calls
+    def __init__(self, answered: Callable[[int], object]) -> None:
+        self._answered = answered
         self._held = b""
         self._left_bytes = 0
         self._in_headers = False
         self._waiting = b""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of frames of ours that can't be sent yet."""
+        return len(self._waiting)
 
     def feed(self, data: bytes) -> bytes:
         """What the client gets: `data`, and what waited for the end of a frame. The start of a header is held back."""
@@ -215,7 +314,7 @@ class Responses:
             if kind in (HEADERS, CONTINUATION):
                 self._in_headers = not flags & END_HEADERS
             if (kind in (HEADERS, DATA) and flags & END_STREAM) or kind == RST_STREAM:
-                self._calls.discard(stream)
+                self._answered(stream)
             offset += HEADER_BYTES + (high << 8 | low)
         self._left_bytes = max(offset - size, 0)
         self._held = data[offset:]
@@ -231,15 +330,6 @@ class Responses:
             return b""
         frames, self._waiting = self._waiting, b""
         return frames
-
-
-def _is_one_small_message(data: bytes, start: int, length: int, flags: int) -> bool:
-    """Whether the frame is what nearly all are: one whole message that can't be too large."""
-    if length < PREFIX_BYTES or flags & PADDED:
-        return False
-    message_bytes = int.from_bytes(data[start + 1 : start + PREFIX_BYTES])
-    inflation = MAX_INFLATION if data[start] else 1
-    return message_bytes + PREFIX_BYTES == length and message_bytes * inflation <= MAX_REQUEST_BYTES
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""gRPC by Google's own server, `grpc.aio`: slower, but everywhere, and the one that bounds a request as it arrives."""
+"""gRPC by Google's own server, `grpc.aio`, behind the same gate as the other: slower, but everywhere."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
-from perdure.errors import Internal, PerdureError, StartupError, Unavailable, Unimplemented
+from perdure.errors import Internal, PerdureError, Unavailable, Unimplemented
 from perdure.rpc import status
 from perdure.rpc.transport.base import (
     MAX_CONCURRENT_STREAMS,
-    MAX_REQUEST_BYTES,
     AwaitedCall,
     Handler,
     Lasting,
     Responder,
     unknown_method,
 )
+from perdure.rpc.transport.gate import FLUSH_S, Gate
+from perdure.rpc.transport.limits import Limits
 
 log = logging.getLogger(__name__)
 
 OPTIONS = (
-    ("grpc.so_reuseport", 0),  # or a second server would share the port unnoticed
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
     # A worker with thousands of pollers opens them in one burst; by default some of these are turned away at random.
     ("grpc.server.max_pending_requests", MAX_CONCURRENT_STREAMS),
     ("grpc.server.max_pending_requests_hard_limit", MAX_CONCURRENT_STREAMS),
     ("grpc.compression_enabled_algorithms_bitset", 0b101),  # none and gzip, as the real server
+    ("grpc.http2.bdp_probe", 0),  # or it asks for larger frames than the gate holds
+    ("grpc.http2.lookahead_bytes", 1 << 20),
     # SDKs ping every 30 s, with or without open calls; pings are never a reason to hang up.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_ping_strikes", 0),
@@ -48,21 +49,23 @@ Context: TypeAlias = Any
 class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
     """See the module."""
 
-    def __init__(self, handlers: Mapping[str, Handler], streams: Mapping[str, Responder] | None = None) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], streams: Mapping[str, Responder], limits: Limits) -> None:
+        self._limits = limits
+        self._gate = Gate(limits)
         self._methods = {path: self._unary(path, handler) for path, handler in handlers.items()}
-        self._methods |= {path: self._stream(path, responder) for path, responder in (streams or {}).items()}
+        self._methods |= {path: self._stream(path, responder) for path, responder in streams.items()}
         self._services = {path.split("/")[1] for path in self._methods}
         self._calls: set[AwaitedCall] = set()
         self._stopping = False
         self._stopped = asyncio.Event()
 
     async def start(self, host: str, port: int) -> int:
-        self._server = grpc.aio.server(handlers=(self,), options=OPTIONS)
-        try:
-            bound: int = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        except RuntimeError as error:
-            raise StartupError(f"Can't listen on {host}:{port}: is another server using the port?") from error
+        bound = self._gate.listen(host, port)
+        size = ("grpc.max_receive_message_length", self._limits.request_bytes)
+        self._server = grpc.aio.server(handlers=(self,), options=(*OPTIONS, size))
+        self._server.add_insecure_port(f"unix:{self._gate.front_path}")
         await self._server.start()
+        await self._gate.start()
         return bound
 
     async def stop(self, grace_s: float) -> None:
@@ -73,6 +76,7 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
         for call in list(self._calls):
             call.fail(Unavailable("the server is shutting down"))
         await closing
+        await self._gate.stop(FLUSH_S)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         path: str = handler_call_details.method

@@ -12,26 +12,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 
-from perdure.errors import Internal, PerdureError, ResourceExhausted, StartupError, Unavailable
+from perdure.errors import Internal, PerdureError, ResourceExhausted, Unavailable
 from perdure.rpc import status
 from perdure.rpc.transport.base import (
     MAX_CONCURRENT_STREAMS,
-    MAX_REQUEST_BYTES,
     CallState,
     Handler,
     Responder,
-    too_large,
 )
 from perdure.rpc.transport.fallback import Fallback
-from perdure.rpc.transport.gate import Gate
+from perdure.rpc.transport.gate import FLUSH_S, Gate
+from perdure.rpc.transport.limits import Limits
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +37,6 @@ BATCH = 256
 
 NO_DEADLINE_S = 1e9
 """A call without a deadline shows one of centuries."""
-
-FLUSH_S = 2.0
-"""The longest that stopping waits for answers to leave for clients that are slow to take them."""
 
 Event = tuple[int, int, int, bytes | None, Any, tuple[Sequence[tuple[str, str | bytes]], str, float | None] | None]
 
@@ -92,11 +86,13 @@ class NativeCall(CallState):
 
 
 class NativeTransport:
-    """See the module. Serves plain text on TCP; for TLS there is the other transport."""
+    """See the module."""
 
-    def __init__(self, handlers: Mapping[str, Handler], streams: Mapping[str, Responder] | None = None) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], streams: Mapping[str, Responder], limits: Limits) -> None:
         self._methods = list(handlers.items())
-        self._fallback = Fallback(handlers, streams or {})
+        self._limits = limits
+        self._gate = Gate(limits)
+        self._fallback = Fallback(handlers, streams, limits)
         self._calls: dict[int, NativeCall] = {}
         self._stopping = False
         self._drained = asyncio.Event()
@@ -104,18 +100,11 @@ class NativeTransport:
 
     async def start(self, host: str, port: int) -> int:
         self._loop = asyncio.get_running_loop()
-        self._directory = tempfile.mkdtemp(prefix="perdure-")  # for this user alone
-        path = os.path.join(self._directory, "front.sock")
-        fallback_path = os.path.join(self._directory, "fallback.sock")
-        self._gate = Gate(path)
-        try:
-            bound = await self._gate.start(host, port)
-        except StartupError:
-            shutil.rmtree(self._directory)
-            raise
+        bound = self._gate.listen(host, port)
+        fallback_path = os.path.join(self._gate.directory, "fallback.sock")
         await self._fallback.start(fallback_path)
         self.front = NativeGrpcFront(
-            f"unix:{path}",
+            f"unix:{self._gate.front_path}",
             [(path, False) for path, _ in self._methods],
             io_threads=1,
             call_details=True,
@@ -125,6 +114,7 @@ class NativeTransport:
         self.front.start()
         self._receiver = threading.Thread(target=self._receive, name="perdure-receive", daemon=True)
         self._receiver.start()
+        await self._gate.start()
         return bound
 
     async def stop(self, grace_s: float) -> None:
@@ -139,7 +129,6 @@ class NativeTransport:
         self.front.close()
         await asyncio.to_thread(self._receiver.join)
         await self._fallback.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def forget(self, call_id: int) -> None:
         """The call was answered."""
@@ -178,8 +167,8 @@ class NativeTransport:
         call = self._calls[call_id] = NativeCall(self, call_id, path, metadata, timeout_s)
         if self._stopping:
             call.fail(Unavailable("the server is shutting down"))
-        elif len(payload) > MAX_REQUEST_BYTES:
-            call.fail(ResourceExhausted(too_large(len(payload))))
+        elif len(payload) > self._limits.request_bytes:
+            call.fail(ResourceExhausted(self._limits.too_large(len(payload))))
         else:
             try:
                 handler(payload, call)
