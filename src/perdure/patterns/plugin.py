@@ -9,6 +9,7 @@ from temporalio.plugin import SimplePlugin
 from perdure.patterns.fanout.leaf import FanOutLeaf
 from perdure.patterns.fanout.tree import FanOutTree
 from perdure.patterns.poll import PollMany
+from perdure.patterns.registered import registered
 from perdure.patterns.resume import SagaResume
 
 WORKFLOWS: Sequence[type] = (SagaResume, FanOutTree, FanOutLeaf, PollMany)
@@ -30,4 +31,7 @@ class PatternsPlugin(SimplePlugin):
 
 def _with_ours(given: Sequence[type] | None) -> Sequence[type]:
     given = list(given or ())
-    return [*given, *(each for each in WORKFLOWS if each not in given)] if given else given
+    if not given:
+        return given
+    registered()
+    return [*given, *(each for each in WORKFLOWS if each not in given)]
