@@ -175,7 +175,21 @@ class Crowded:
         return tell(self.fan.outcomes) if self.fan else []
 
 
-WORKFLOWS = [Crowded, Piece]
+@activity.defn
+async def shout(text: str) -> str:
+    return text.upper()
+
+
+@workflow.defn
+class Spelled:
+    """Gives a text for a list."""
+
+    @workflow.run
+    async def run(self, text: str) -> list[str]:
+        return [each.unwrap() for each in await fan_out(text, shout)]
+
+
+WORKFLOWS = [Crowded, Piece, Spelled]
 
 
 # Over pages.
