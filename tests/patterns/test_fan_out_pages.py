@@ -14,7 +14,7 @@ from tests.patterns import crowds
 from tests.patterns.crowds import ACTIVITIES, LARGE, CrowdedPages, Large, LargeTold, Total
 from tests.patterns.twins.fan_out_pages import PageByHand, PagesByHand
 
-from perdure.patterns import FanOutLeaf, FanOutTree, PatternsPlugin, fan_out_progress
+from perdure.patterns import FanOutLeaf, FanOutTree, PatternsPlugin, fan_out_progress, registered
 from perdure.patterns.fanout import large
 from perdure.testing import assert_replays
 
@@ -339,11 +339,23 @@ def test_histories_of_earlier_releases_replay():
     assert_replays([*LARGE, FanOutTree, FanOutLeaf], HISTORIES / "*-fan-out-pages-*.json")
 
 
-async def test_the_plugin_registers_what_is_needed_once(perdure):
+async def test_without_the_plugin_the_log_says_what_is_missing(perdure, caplog, monkeypatch):
+    monkeypatch.setattr(registered, "_told", False)
+    perdure.allow_task_failures()
+    async with perdure.worker(*LARGE, activities=ACTIVITIES):
+        handle = await perdure.start(CrowdedPages.run, Large(5))
+        await until(lambda: "Workflow class perdure_fan_out is not registered on this worker, av" in caplog.text)
+        await handle.terminate()
+    assert caplog.text.count("give the worker plugins=[PatternsPlugin()]") == 1
+
+
+async def test_the_plugin_registers_what_is_needed_once(perdure, caplog, monkeypatch):
+    monkeypatch.setattr(registered, "_told", False)
     crowd = crowds.fresh()
     crowd.fault = ""
     async with perdure.worker(*LARGE, FanOutTree, activities=ACTIVITIES, plugins=[PatternsPlugin()]):
         assert_all_done(crowd, await perdure.execute(CrowdedPages.run, Large(5)), 5)
+    assert "PatternsPlugin" not in caplog.text
     assert PatternsPlugin().configure_worker(WorkerConfig(workflows=[]))["workflows"] == []
 
 
