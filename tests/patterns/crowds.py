@@ -46,6 +46,9 @@ class Crowd:
     cancelled: list = field(default_factory=list)
     reads: list = field(default_factory=list)
     unreadable: set = field(default_factory=set)
+    unfoldable: set = field(default_factory=set)
+    """Indexes whose pages can't be folded."""
+    unmergeable: bool = False
     folded: Counter = field(default_factory=Counter)
     """How often an index was in a fold."""
     merges: int = 0
@@ -172,7 +175,21 @@ class Crowded:
         return tell(self.fan.outcomes) if self.fan else []
 
 
-WORKFLOWS = [Crowded, Piece]
+@activity.defn
+async def shout(text: str) -> str:
+    return text.upper()
+
+
+@workflow.defn
+class Spelled:
+    """Gives a text for a list."""
+
+    @workflow.run
+    async def run(self, text: str) -> list[str]:
+        return [each.unwrap() for each in await fan_out(text, shout)]
+
+
+WORKFLOWS = [Crowded, Piece, Spelled]
 
 
 # Over pages.
@@ -207,6 +224,8 @@ class Total:
 async def count(done: list[tuple[int, int, str]], failed: list[tuple[int, int, str]]) -> Total:
     assert all(result == f"done {item}" and index == item for index, item, result in done)
     assert all(error == f"No: no {item}" for _, item, error in failed)
+    if CROWD.unfoldable & {index for index, _, _ in [*done, *failed]}:
+        raise ApplicationError("no such fold", type="Unfoldable", non_retryable=True)
     CROWD.folded.update(index for index, _, _ in [*done, *failed])
     return Total(len(done), len(failed), sum(item for _, item, _ in done))
 
@@ -214,6 +233,8 @@ async def count(done: list[tuple[int, int, str]], failed: list[tuple[int, int, s
 @activity.defn
 async def add(totals: list[Total]) -> Total:
     CROWD.merges += 1
+    if CROWD.unmergeable:
+        raise ApplicationError("no such merge", type="Unmergeable", non_retryable=True)
     return Total(*(sum(getattr(each, name) for each in totals) for name in ("done", "failed", "sum")))
 
 
@@ -267,9 +288,10 @@ class CrowdedPages:
         try:
             summary = await self.fan(order, Pages(read, first))
         except FanOutFailed as error:
-            assert error.summary is not None or error.__cause__ is not None
-            details = [tell_large(error.summary)] if error.summary else []
-            raise ApplicationError(error.message, *details, type=error.type) from error
+            if error.summary is None or not order.again:
+                details = [tell_large(error.summary)] if error.summary else []
+                raise ApplicationError(error.message, *details, type=error.type) from error
+            summary = error.summary
         if order.again:
             await workflow.sleep(3600)
             summary = await self.fan(order, Pages(read, first, only=summary.remaining))

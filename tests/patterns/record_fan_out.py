@@ -46,6 +46,7 @@ PAGES = {
     "collect": (Large(20, 10, 6, 2, "collect", again=True), {3, 12}),
     "children": (Large(4, 2, 2, 1, as_children=True), set()),
 }
+BROKEN = {"unreadable": {"unreadable": {30}}, "unfoldable": {"unfoldable": {12}}}
 
 
 async def record_fan_out_pages(env, keep):
@@ -65,6 +66,12 @@ async def record_fan_out_pages(env, keep):
         await handle.signal("perdure_fan_out_cancel")
         await handle.result()
         await keep_all(env, keep, "fan-out-pages-stopped", handle.id)
+        large.LEAVES_A_RUN, large.MERGED_AT_ONCE = 10, 10
+        for name, faults in BROKEN.items():
+            vars(crowds.fresh()).update(faults)
+            handle = await env.start(CrowdedPages.run, Large(40, 10, 6, 1, "collect", again=True))
+            await asyncio.wait([asyncio.ensure_future(handle.result())])
+            await keep_all(env, keep, f"fan-out-pages-{name}", handle.id)
 
 
 async def keep_all(env, keep, name, prefix):

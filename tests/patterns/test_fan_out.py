@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
 from tests.patterns import crowds
-from tests.patterns.crowds import WORKFLOWS, Crowded, Order, Told, work
+from tests.patterns.crowds import WORKFLOWS, Crowded, Order, Spelled, Told, work
 from tests.patterns.twins.fan_out import ByHand
 
 from perdure.patterns import FanOutProgress
@@ -174,6 +174,12 @@ async def test_what_makes_no_sense_is_refused(perdure, order, text):
     async with workers(perdure, workflow_failure_exception_types=[ValueError]):
         error = await failure_of(await perdure.start(Crowded.run, order))
     assert text in str(error)
+
+
+async def test_a_text_is_no_list_of_items(perdure):
+    async with workers(perdure, workflow_failure_exception_types=[ValueError]):
+        error = await failure_of(await perdure.start(Spelled.run, "abc"))
+    assert "give a list of items" in str(error)
 
 
 async def test_outcomes_as_they_come(perdure, crowd):

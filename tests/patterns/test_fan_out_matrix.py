@@ -71,6 +71,7 @@ async def check_pages(world, outcome):
     if outcome.status == "failed":
         assert outcome.error.type == "FanOutFailed"
         assert outcome.row in BREAKING, "only a page that can't be read, or a fold that fails, breaks it"
+        check_broken(outcome)
         return
     told = outcome.result
     assert outcome.status == "completed"
@@ -84,6 +85,15 @@ async def check_pages(world, outcome):
     folded = told.folded or Total()
     assert (folded.done, folded.failed) == (told.completed, told.failed), "each is in the fold once"
     assert Counter(world.items).keys() <= set(range(N))
+
+
+def check_broken(outcome):
+    """What was done is told, and what is left."""
+    [told] = outcome.error.details
+    known = told["completed"] + told["failed"] + told["cancelled"] + told["skipped"]
+    left = [index for first, end in told["left"] for index in range(first, N if end < 0 else end + 1)]
+    unread = 0 if told["read_all"] else N - told["left"][-1][0]
+    assert known + unread == N and len(left) == len(set(left)) == N - told["completed"], "each index has one outcome"
 
 
 BREAKING = {"never in time", "fails before", "fails after", "late and failing"}

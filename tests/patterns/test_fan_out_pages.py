@@ -14,7 +14,7 @@ from tests.patterns import crowds
 from tests.patterns.crowds import ACTIVITIES, LARGE, CrowdedPages, Large, LargeTold, Total
 from tests.patterns.twins.fan_out_pages import PageByHand, PagesByHand
 
-from perdure.patterns import FanOutLeaf, FanOutTree, PatternsPlugin, fan_out_progress
+from perdure.patterns import FanOutLeaf, FanOutTree, PatternsPlugin, fan_out_progress, registered
 from perdure.patterns.fanout import large
 from perdure.testing import assert_replays
 
@@ -229,6 +229,71 @@ async def test_a_page_that_can_not_be_read_ends_it(perdure, crowd):
         error = await failure_of(await perdure.start(CrowdedPages.run, Large(60, 10, 6, 3, "collect")))
     assert error.type == "FanOutFailed" and error.message == "Unreadable: no such page"
     assert crowd.running == 0
+    told = summary_of(error)
+    assert (told.pages, told.completed + told.cancelled + told.skipped) == (2, 20)
+    assert told.folded is not None and told.folded.done == told.completed
+    assert told.left[-1][1] == -1 and told.left[0][0] == 1, "what was not read is left, too"
+
+
+async def test_after_such_a_page_the_rest_is_done(perdure, crowd):
+    crowd.unreadable, crowd.block = {20}, {1}
+    async with workers(perdure):
+        handle = await perdure.start(CrowdedPages.run, Large(60, 10, 6, 3, "collect", again=True))
+        await until(lambda: 1 in crowd.cancelled)
+        before = len(crowd.effects)
+        crowd.unreadable, crowd.block = set(), set()
+        told = await handle.result()
+    assert told.read_all and told.left == [] and told.completed <= 60 - before + 6
+    assert len(crowd.effects) == 60 and set(crowd.items) == set(range(60))
+
+
+async def test_what_can_not_be_folded_ends_it_and_is_told(perdure, crowd):
+    crowd.unfoldable = {12}
+    async with workers(perdure):
+        error = await failure_of(await perdure.start(CrowdedPages.run, Large(30, 10, 4, 1, "collect")))
+    assert error.message == "Unfoldable: no such fold"
+    told = summary_of(error)
+    assert (told.pages, told.completed, told.read_all) == (2, 20, False)
+    assert told.folded == Total(10, 0, sum(range(10))) and told.left == [[20, -1]]
+
+
+async def test_a_fold_that_fails_in_the_midst_of_a_page(perdure, crowd, monkeypatch):
+    monkeypatch.setattr(large, "ITEMS_A_RUN", 4)
+    crowd.unfoldable = {12}
+    async with workers(perdure):
+        error = await failure_of(await perdure.start(CrowdedPages.run, Large(20, 10, 2, 1, "collect")))
+    told = summary_of(error)
+    assert (told.completed, told.skipped, told.left) == (14, 6, [[14, 19]])
+
+
+@pytest.mark.parametrize("merged_at_once", [2, 50])
+async def test_folds_that_can_not_be_merged(perdure, crowd, monkeypatch, merged_at_once):
+    monkeypatch.setattr(large, "MERGED_AT_ONCE", merged_at_once)
+    crowd.unmergeable = True
+    async with workers(perdure):
+        error = await failure_of(await perdure.start(CrowdedPages.run, Large(30, 10, 4, 1, "collect")))
+    assert error.message == "Unmergeable: no such merge"
+    told = summary_of(error)
+    assert told.folded is None, "some of it would be worse than none"
+    assert told.completed == (30 if merged_at_once == 50 else 10 * told.pages - told.cancelled - told.skipped)
+
+
+async def test_what_was_not_told_by_a_child_that_was_terminated_is_left(perdure, crowd):
+    crowd.block = {14}
+    async with workers(perdure):
+        handle = await perdure.start(CrowdedPages.run, Large(40, 10, 4, 1, "collect"))
+        await until(lambda: 14 in crowd.items)
+        tree = f"{handle.id}/{handle.first_execution_run_id}/fan_out#1"
+        await perdure.client.get_workflow_handle(f"{tree}/leaf#1").terminate()
+        told = summary_of(await failure_of(handle))
+        assert (told.pages, told.completed, told.failed, told.left) == (2, 10, 10, [[10, 19], [20, -1]])
+
+        handle = await perdure.start(CrowdedPages.run, Large(40, 10, 4, 1, "collect"))
+        tree = f"{handle.id}/{handle.first_execution_run_id}/fan_out#1"
+        await until(lambda: crowd.items[14] > 1)
+        await perdure.client.get_workflow_handle(tree).terminate()
+        error = await failure_of(handle)
+    assert error.type == "FanOutFailed" and not error.details, "nobody can tell"
 
 
 async def test_the_worker_goes_away_and_another_goes_on(perdure, crowd):
@@ -274,11 +339,23 @@ def test_histories_of_earlier_releases_replay():
     assert_replays([*LARGE, FanOutTree, FanOutLeaf], HISTORIES / "*-fan-out-pages-*.json")
 
 
-async def test_the_plugin_registers_what_is_needed_once(perdure):
+async def test_without_the_plugin_the_log_says_what_is_missing(perdure, caplog, monkeypatch):
+    monkeypatch.setattr(registered, "_told", False)
+    perdure.allow_task_failures()
+    async with perdure.worker(*LARGE, activities=ACTIVITIES):
+        handle = await perdure.start(CrowdedPages.run, Large(5))
+        await until(lambda: "Workflow class perdure_fan_out is not registered on this worker, av" in caplog.text)
+        await handle.terminate()
+    assert caplog.text.count("give the worker plugins=[PatternsPlugin()]") == 1
+
+
+async def test_the_plugin_registers_what_is_needed_once(perdure, caplog, monkeypatch):
+    monkeypatch.setattr(registered, "_told", False)
     crowd = crowds.fresh()
     crowd.fault = ""
     async with perdure.worker(*LARGE, FanOutTree, activities=ACTIVITIES, plugins=[PatternsPlugin()]):
         assert_all_done(crowd, await perdure.execute(CrowdedPages.run, Large(5)), 5)
+    assert "PatternsPlugin" not in caplog.text
     assert PatternsPlugin().configure_worker(WorkerConfig(client=perdure.client, workflows=[]))["workflows"] == []
 
 

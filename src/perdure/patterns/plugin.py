@@ -17,6 +17,7 @@ from perdure.patterns.callback import CallbackDesk
 from perdure.patterns.fanout.leaf import FanOutLeaf
 from perdure.patterns.fanout.tree import FanOutTree
 from perdure.patterns.poll import PollMany
+from perdure.patterns.registered import registered
 from perdure.patterns.resume import SagaResume
 
 WORKFLOWS: Sequence[type] = (SagaResume, FanOutTree, FanOutLeaf, PollMany)
@@ -42,7 +43,10 @@ class PatternsPlugin(SimplePlugin):
 
 def _with_ours(given: Sequence[type] | None) -> Sequence[type]:
     given = list(given or ())
-    return [*given, *(each for each in WORKFLOWS if each not in given)] if given else given
+    if not given:
+        return given
+    registered()
+    return [*given, *(each for each in WORKFLOWS if each not in given)]
 
 
 class _Listening(Interceptor):

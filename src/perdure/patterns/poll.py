@@ -35,6 +35,7 @@ from perdure.patterns import options as presets
 from perdure.patterns.compensation import activity_name
 from perdure.patterns.options import Options
 from perdure.patterns.polled import GAVE_UP, NOT_YET, SHORTEST_S, Checks, GaveUp, Question, as_json
+from perdure.patterns.registered import expect, registered
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -191,10 +192,16 @@ class PollManyState:
 
 @workflow.defn(name="perdure.poll")
 class PollMany:
-    """Asks for many things until each has come true, and continues as new by itself. Started by `poll`."""
+    """Asks for many things until each has come true, and continues as new by itself. Started by `poll`.
+
+    `PatternsPlugin` registers it; without that it is one more workflow of the worker:
+
+        Worker(client, task_queue="builds", workflows=[Release, PollMany], activities=[build_states])
+    """
 
     @workflow.run
     async def run(self, state: PollManyState) -> PollManyState:
+        registered()
         while True:
             state = await self._look(state)
             workflow.set_current_details(f"{len(state.done)} of {len(state.done) + len(state.items)} have come true")
@@ -261,6 +268,7 @@ async def _child(
     )
     if not state.items:
         return []
+    expect("perdure.poll", "PollMany")
     end = await workflow.execute_child_workflow(PollMany.run, state)
     result_type = question.result_type()
     polls: list[Polled[Any]] = []

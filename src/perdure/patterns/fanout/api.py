@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
+from temporalio import workflow
 from temporalio.types import MethodAsyncSingleParam
 
 from perdure.patterns.fanout import flat
@@ -21,6 +22,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 A = TypeVar("A")
 OnError = Literal["fail_fast", "collect"] | int | float
+WHOLE_TEXTS = "perdure-fan-out-whole-texts"
+"""Runs of before have called for each character of a text."""
 
 
 class How(TypedDict, total=False):
@@ -132,6 +135,8 @@ def fan_out(
         )
     if fold is not None or children is not None:
         raise ValueError("fold and children belong to `Pages`")
+    if isinstance(items, str | bytes) and workflow.patched(WHOLE_TEXTS):
+        raise ValueError("items is a text, which would be taken apart: give a list of items, [text] if it is one item")
     entries = list(items)
     if len(entries) > flat.MOST_ITEMS:
         raise ValueError(

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import FailureError
 
 from perdure.patterns import options as presets
@@ -197,7 +198,11 @@ def begin_activity(fn: Any, args: Sequence[Any], key: str, options: Options, **m
 
 
 class Child:
-    """A child workflow in flight. One that has not started yet is cancelled when it has, so that it is waited for."""
+    """A child workflow in flight. One that has not started yet is cancelled when it has, so that it is waited for.
+
+    A reset ends the run of the parent, but not its children, and the new run gives the same ids: so it takes the place
+    of what still runs under its id.
+    """
 
     def __init__(self, fn: Any, item: Any, workflow_id: str) -> None:
         self._fn, self._item, self._id = fn, item, workflow_id
@@ -210,7 +215,13 @@ class Child:
 
     async def _run(self, options: dict[str, Any]) -> Any:
         try:
-            self._handle = await workflow.start_child_workflow(self._fn, self._item, id=self._id, **options)
+            self._handle = await workflow.start_child_workflow(
+                self._fn,
+                self._item,
+                id=self._id,
+                id_reuse_policy=WorkflowIDReusePolicy.TERMINATE_IF_RUNNING,
+                **options,
+            )
             if self._cancelled:
                 self._handle.cancel()
             return await self._handle

@@ -17,6 +17,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 RATE_S = 60
 """The rate is that of the last minute."""
+BROKEN = "FanOutBroken"
+"""The type of error with which a leaf or a tree fails, for the reason that is its cause."""
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,13 @@ def told(failure: BaseException | None) -> str:
     """A failure in a line: what the code said that failed, in whatever child's activity that was."""
     if failure is None:
         return ""
-    while isinstance(failure, ActivityError | ChildWorkflowError) and failure.__cause__ is not None:
+    while _passes_on(failure) and failure.__cause__ is not None:
         failure = failure.__cause__
     kind = getattr(failure, "type", None) or type(failure).__name__
     text = failure.message if isinstance(failure, FailureError) else str(failure)
     return f"{kind}: {text}" if text else kind
+
+
+def _passes_on(failure: BaseException) -> bool:
+    """Whether it only says that something below has failed."""
+    return isinstance(failure, ActivityError | ChildWorkflowError) or getattr(failure, "type", None) == BROKEN

@@ -19,10 +19,11 @@ from perdure.patterns.fanout.flight import told as told_of
 from perdure.patterns.fanout.outcome import FanOutCancelled, FanOutFailed, FanOutProgress
 from perdure.patterns.fanout.pages import FirstError, Fold, Pages, Remaining, Summary
 from perdure.patterns.fanout.registry import CANCEL, PAUSE, QUERY, RESUME, Registry
-from perdure.patterns.fanout.state import CallSpec, TreeResult, TreeState
+from perdure.patterns.fanout.state import CallSpec, TreeResult, TreeState, done_before
 from perdure.patterns.fanout.tree import FanOutTree
 from perdure.patterns.keys import run_key
 from perdure.patterns.options import Options
+from perdure.patterns.registered import expect
 
 A = TypeVar("A")
 
@@ -121,13 +122,15 @@ class FanOutPages(Generic[A]):
             # Signals that came before there was a handler for them.
             await asyncio.sleep(0)
             self._state.paused = self._paused
+            expect("perdure_fan_out", "FanOutTree, FanOutLeaf")
             self._call = self._child.call()
             if self._stopped:
                 self._tell(CANCEL)
             await self._ended(self._call)
         finally:
             self._registry.close(self)
-        return self._summary(self._result)
+        assert self._result is not None
+        return self._judged(self._result)
 
     async def _ended(self, call: Call[TreeResult]) -> None:
         cancelled = None
@@ -138,22 +141,22 @@ class FanOutPages(Generic[A]):
                 cancelled = error
                 call.cancel()
         failure = asyncio.CancelledError() if call.future.cancelled() else call.future.exception()
-        if failure is None:
-            self._result = call.future.result()
+        self._result = call.future.result() if failure is None else done_before(failure, TreeResult)
         if cancelled is not None:
             raise cancelled
         if failure is not None and isinstance(failure, FailureError) and not is_cancelled_exception(failure):
-            raise FanOutFailed(told_of(failure)) from failure
+            raised = FanOutFailed(told_of(failure))
+            raised.summary = None if self._result is None else self._summary(self._result)
+            raise raised from failure
         if failure is not None:
             raise failure
 
-    def _summary(self, result: TreeResult | None) -> Summary[A]:
-        assert result is not None
+    def _summary(self, result: TreeResult) -> Summary[A]:
         tally = result.tally
         folded = None
         if self._fold is not None and self._fold.merge is not None and tally.folds:
             folded = typed(tally.folds[0], self._fold.merge)
-        summary: Summary[A] = Summary(
+        return Summary(
             pages=tally.pages,
             completed=tally.completed,
             failed=tally.failed,
@@ -164,6 +167,9 @@ class FanOutPages(Generic[A]):
             remaining=Remaining(self._state.key, tally.left, tally.left_known),
             folded=folded,
         )
+
+    def _judged(self, result: TreeResult) -> Summary[A]:
+        tally, summary = result.tally, self._summary(result)
         first = f"; item {tally.errors[0][0]}: {tally.errors[0][1]}" if tally.errors else ""
         error: FanOutFailed | None = None
         if result.decided == "failed":

@@ -14,7 +14,7 @@ from perdure.patterns.fanout.flat import begin_activity
 from perdure.patterns.fanout.flight import Call, Entry, Flight
 from perdure.patterns.fanout.outcome import FanOutProgress, Outcome
 from perdure.patterns.fanout.registry import PAGE, Registry
-from perdure.patterns.fanout.state import LeafResult, LeafState, PageRead, included, settled
+from perdure.patterns.fanout.state import LeafResult, LeafState, PageRead, broken, included, settled
 
 
 @dataclass
@@ -28,6 +28,10 @@ class AnyPage:
 @workflow.defn(name="perdure_fan_out_leaf", sandboxed=False)
 class FanOutLeaf:
     """Reads a page, tells its tree where the next one begins, and does what the page says.
+
+    `PatternsPlugin` registers it; without that it is one more workflow of the worker, next to `FanOutTree`:
+
+        Worker(client, task_queue="imports", workflows=[Import, FanOutTree, FanOutLeaf], activities=[read_rows, upsert])
 
     When it is cancelled it cancels what is in flight, waits for that, and completes, so that its counts are not lost.
     """
@@ -54,16 +58,14 @@ class FanOutLeaf:
             telling = asyncio.create_task(self._tell())
         flight = self._flight = self._take_up()
         await self._fly(flight)
-        await self._fold()
+        await self._fold(flight)
         if telling is not None and await settled(Call(telling, telling.cancel)):
             self.cancel()
         if flight.queue and not flight.decided:
             state.rest = [(entry.index, entry.item) for entry in flight.queue]
             state.paused = self._paused
             workflow.continue_as_new(state)
-        for entry in flight.queue:
-            self._count(Outcome(entry.index, entry.item, entry.key, "skipped"))
-        flight.queue.clear()
+        self._skip(flight)
         self._registry.close(self)
         cut_short = self._tally.cancelled + self._tally.skipped > 0 or flight.decided == "failed"
         return LeafResult(self._tally, state.told, flight.decided if cut_short else "")
@@ -76,7 +78,10 @@ class FanOutLeaf:
         if self._stopped or await settled_or_cancelled(call):
             self._stopped = True
             return False
-        page: AnyPage = call.future.result()
+        try:
+            page: AnyPage = call.future.result()
+        except FailureError as error:
+            raise broken(error, LeafResult(self._tally, None, "failed")) from error
         state.rest = [
             (index, item) for index, item in enumerate(page.items, state.first) if included(state.only, index)
         ]
@@ -129,7 +134,12 @@ class FanOutLeaf:
         elif self._state.fold is not None and outcome.state == "failed":
             self._failed.append((outcome.index, outcome.item, outcome.error))
 
-    async def _fold(self) -> None:
+    def _skip(self, flight: Flight[Any, Any]) -> None:
+        for entry in flight.queue:
+            self._count(Outcome(entry.index, entry.item, entry.key, "skipped"))
+        flight.queue.clear()
+
+    async def _fold(self, flight: Flight[Any, Any]) -> None:
         state = self._state
         if state.fold is None or not (self._done or self._failed):
             return
@@ -137,7 +147,11 @@ class FanOutLeaf:
         call = begin_activity(state.fold.name, args, f"{state.key}/fold#{state.page}", state.fold.options())
         if await settled(call):
             self.cancel()
-        value = call.future.result()
+        try:
+            value = call.future.result()
+        except FailureError as error:
+            self._skip(flight)
+            raise broken(error, LeafResult(self._tally, state.told, "failed")) from error
         if value is not None:
             self._tally.folds.append(value)
 

@@ -61,12 +61,20 @@ class Outcome(Generic[T, R]):
 
 
 class FanOutFailed(ApplicationError):
-    """More items failed than `on_error` allows. What was in flight has been cancelled and has ended."""
+    """More items failed than `on_error` allows, or a page could not be read or folded.
+
+    What was in flight has been cancelled and has ended.
+
+        try:
+            await fan_out(Pages(read_rows, 0), upsert)
+        except FanOutFailed as error:
+            left = error.summary.remaining if error.summary else None
+    """
 
     outcomes: Sequence[Outcome[Any, Any]] = ()
     """One for each index; empty for `Pages`."""
     summary: Summary[Any] | None = None
-    """Of `Pages`."""
+    """Of `Pages`: what was done until then. None where nobody could tell: the child that does it was terminated."""
 
     def __init__(self, message: str, *details: Any) -> None:
         super().__init__(message, *details, type=type(self).__name__, non_retryable=True)

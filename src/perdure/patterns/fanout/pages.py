@@ -17,7 +17,13 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Page(Generic[T, C]):
-    """What a reading activity returns: up to about a thousand items, and where the next page begins."""
+    """What a reading activity returns: up to about a thousand items, and where the next page begins.
+
+    @activity.defn
+    async def read_rows(at: int) -> Page[Row, int]:
+        rows = await table.rows(first=at, most=1000)
+        return Page(rows, at + len(rows) if len(rows) == 1000 else None)
+    """
 
     items: list[T]
     next: C | None = None
@@ -26,7 +32,12 @@ class Page(Generic[T, C]):
 
 @dataclass(frozen=True)
 class Remaining:
-    """Items that have not completed, for a second fan-out over the same: `Pages(read, first, only=remaining)`."""
+    """Items that have not completed, for a second fan-out over the same.
+
+    summary = await fan_out(Pages(read_rows, 0), upsert, on_error="collect")
+    if summary.remaining.ranges:
+        await fan_out(Pages(read_rows, 0, only=summary.remaining), upsert)
+    """
 
     key: str
     """What the keys of their calls begin with."""
@@ -151,4 +162,4 @@ class Summary(Generic[A]):
     remaining: Remaining
     """What has not completed."""
     folded: A | None
-    """What `Fold` has made of the outcomes; None if there were none."""
+    """What `Fold` has made of the outcomes; None if there were none. After an error, of those that could be folded."""

@@ -9,15 +9,17 @@ import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError, ChildWorkflowError
 
 from perdure.patterns.compensation import activity_name
 from perdure.patterns.fanout.flat import Child, begin_activity, is_workflow
-from perdure.patterns.fanout.flight import Call
+from perdure.patterns.fanout.flight import BROKEN, Call, told
 from perdure.patterns.options import Options
 
+S = TypeVar("S")
 ERRORS = 10
 """How many of the first errors are kept."""
 STRETCHES = 5_000
@@ -104,6 +106,13 @@ class Tally:
     def not_completed(self, index: int) -> None:
         """Indexes come in any order."""
         self._leave([index, index])
+
+    def lost(self, stretches: list[list[int]], error: str) -> None:
+        """Items of which nobody tells how they ended: they have failed."""
+        for first, last in stretches:
+            self.failed += last - first + 1
+            self._leave([first, last])
+            self.failed_with(first, error)
 
     def failed_with(self, index: int, error: str) -> None:
         self.errors = sorted([*self.errors, (index, error)])[:ERRORS]
@@ -227,6 +236,14 @@ def included(stretches: list[list[int]] | None, index: int) -> bool:
     return at >= 0 and (stretches[at][1] == OPEN_END or index <= stretches[at][1])
 
 
+def within(stretches: list[list[int]] | None, first: int, last: int) -> list[list[int]]:
+    """What the stretches have from the first index to the last."""
+    if stretches is None:
+        stretches = [[first, last]]
+    cut = [[max(begin, first), last if end == OPEN_END else min(end, last)] for begin, end in stretches]
+    return [each for each in cut if each[0] <= each[1]]
+
+
 def from_index(stretches: list[list[int]] | None, index: int) -> list[list[int]] | None:
     """The stretches that have something at the index or after it."""
     if stretches is None:
@@ -243,6 +260,21 @@ async def settled(call: Call[Any]) -> bool:
         except asyncio.CancelledError:
             cancelled = True
     return cancelled
+
+
+def broken(error: BaseException, so_far: LeafResult | TreeResult) -> ApplicationError:
+    """What a leaf or a tree raises, from what has broken it: it fails, and tells what was done until then."""
+    return ApplicationError(told(error), so_far, type=BROKEN, non_retryable=True)
+
+
+def done_before(failure: BaseException, kind: type[S]) -> S | None:
+    """What a leaf or a tree had done that has failed; None if it could not tell, as when it was terminated."""
+    cause = failure.__cause__ if isinstance(failure, ChildWorkflowError) else None
+    if not isinstance(cause, ApplicationError) or cause.type != BROKEN:
+        return None
+    converter = workflow.payload_converter()
+    result: S = converter.from_payload(converter.to_payload(cause.details[0]), kind)
+    return result
 
 
 def _seconds(time: timedelta | None) -> float | None:

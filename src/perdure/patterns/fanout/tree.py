@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
 
 from perdure.patterns.fanout.flat import Child, begin_activity
-from perdure.patterns.fanout.flight import Call, Rate
+from perdure.patterns.fanout.flight import Call, Rate, told
 from perdure.patterns.fanout.leaf import FanOutLeaf
 from perdure.patterns.fanout.outcome import FanOutProgress
 from perdure.patterns.fanout.registry import PAGE, PAUSE, RESUME, Registry
@@ -17,11 +17,19 @@ from perdure.patterns.fanout.state import (
     LeafResult,
     LeafState,
     PageRead,
+    Tally,
     TreeResult,
     TreeState,
+    broken,
+    done_before,
     from_index,
     settled,
+    within,
 )
+from perdure.patterns.registered import registered
+
+TELLS = "perdure-fan-out-broken-tells"
+"""Trees of before did not merge, nor take up what a leaf tells, when something could not be read or folded."""
 
 
 class Leaf:
@@ -29,13 +37,28 @@ class Leaf:
 
     def __init__(self, state: LeafState) -> None:
         self.id = f"{workflow.info().workflow_id}/leaf#{state.page}"
+        self.state = state
+        self.read: PageRead | None = None
+        """What it has told of its page."""
         self.child = Child(FanOutLeaf.run, state, self.id)
         self.call: Call[LeafResult] = self.child.call()
+
+    def lost(self, error: BaseException) -> LeafResult:
+        """What is known of its page when it has ended without telling how far it came."""
+        tally = Tally()
+        if self.read is not None:
+            tally.pages = 1
+            tally.lost(within(self.state.only, self.state.first, self.state.first + self.read.items - 1), told(error))
+        return LeafResult(tally, self.read, "failed")
 
 
 @workflow.defn(name="perdure_fan_out", sandboxed=False)
 class FanOutTree:
     """Starts leaves as their pages become known, adds up what they tell, and continues as new between them.
+
+    `PatternsPlugin` registers it; without that it is one more workflow of the worker, next to `FanOutLeaf`:
+
+        Worker(client, task_queue="imports", workflows=[Import, FanOutTree, FanOutLeaf], activities=[read_rows, upsert])
 
     Stopped by a signal it completes, with what was done until then; cancelled, it is cancelled when all has ended.
     """
@@ -44,6 +67,7 @@ class FanOutTree:
 
     @workflow.init
     def __init__(self, state: TreeState) -> None:
+        registered()
         self._state = state
         self._paused = state.paused
         self._leaves: dict[int, Leaf] = {}
@@ -54,6 +78,10 @@ class FanOutTree:
         self._decided = ""
         self._cancelled = self._called_back = False
         self._broken: BaseException | None = None
+        self._unmerged = False
+        """Whether folds are lost, since their merge has failed."""
+        self._tells = False
+        """Whether it says what was done before it broke."""
         self._rate = Rate()
         self._registry = Registry.current()
         self._registry.open(self)
@@ -73,22 +101,19 @@ class FanOutTree:
             except asyncio.CancelledError:
                 self._cancelled = True
                 self.cancel()
-        if self._broken is not None:
-            raise self._broken
         if state.more and not self._decided:
             state.paused = self._paused
             workflow.continue_as_new(state)
-        if len(state.tally.folds) > 1:
+        if len(state.tally.folds) > 1 and (self._broken is None or self._tells):
             await self._merge()
         if self._broken is not None:
-            raise self._broken
+            if not self._tells:
+                raise self._broken
+            raise broken(self._broken, self._result()) from self._broken
         if self._cancelled:
             raise asyncio.CancelledError
         self._registry.close(self)
-        if state.more:
-            unread = [[0, OPEN_END]] if state.only is None else state.only
-            state.tally.left.extend([max(begin, state.first), end] for begin, end in unread)
-        return TreeResult(state.tally, not state.more, self._decided)
+        return self._result()
 
     @workflow.signal(name=PAGE)
     def page_read(self, page: PageRead) -> None:
@@ -97,6 +122,8 @@ class FanOutTree:
         if self._known or page.page != state.page - 1:
             return
         self._known = True
+        if page.page in self._leaves:
+            self._leaves[page.page].read = page
         state.first += page.items
         state.cursor, state.more = page.next, page.next is not None
         if state.only is not None:
@@ -162,25 +189,40 @@ class FanOutTree:
             leaf.call.cancel()
 
     def _ended(self, page: int, future: asyncio.Future[LeafResult]) -> None:
-        del self._leaves[page]
+        leaf = self._leaves.pop(page)
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
         if error is None:
             self._add(future.result())
         elif self._decided and is_cancelled_exception(error):
             pass
         else:
-            self._broken = self._broken or error
-            self._decided = self._decided or "failed"
+            self._break(error)
+            if self._tells:
+                self._add(done_before(error, LeafResult) or leaf.lost(error))
 
     def _add(self, result: LeafResult) -> None:
         tally = self._state.tally
         tally.add(result.tally)
+        if self._unmerged:
+            tally.folds.clear()
         self._rate.count(result.tally.completed + result.tally.failed)
         if result.page is not None:
             self.page_read(result.page)
         too_many = self._state.borne is not None and tally.failed > self._state.borne
         if result.decided or too_many:
             self._decided = self._decided or ("failed" if too_many else result.decided)
+
+    def _break(self, error: BaseException) -> None:
+        if self._broken is None:
+            self._broken, self._tells = error, workflow.patched(TELLS)
+        self._decided = self._decided or "failed"
+
+    def _result(self) -> TreeResult:
+        state = self._state
+        if state.more:
+            unread = [[0, OPEN_END]] if state.only is None else state.only
+            state.tally.left.extend([max(begin, state.first), end] for begin, end in unread)
+        return TreeResult(state.tally, not state.more, self._decided)
 
     async def _merge(self) -> None:
         state = self._state
@@ -198,8 +240,8 @@ class FanOutTree:
             state.tally.folds[: len(folds)] = [call.future.result()]
         else:
             state.tally.folds.clear()
-            self._broken = self._broken or error
-            self._decided = self._decided or "failed"
+            self._break(error)
+            self._unmerged = self._tells
 
     # As the registry wants it.
 
