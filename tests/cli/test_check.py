@@ -32,13 +32,16 @@ async def live(file: Path) -> None:
     async with conversation(db=file, dynamic_config={"worker.batcherRPS": 1}) as d:
         await d.start("over")
         await d.step(succeed())
+        await d.start("failing")
+        await d.step(timer("u", 3600))
+        assert (await d.signal(execution="failing")).HasField("link")
+        await d.fail(await d.poll_wft())
+        await d.poll_wft()
         await d.start("waiting")
         elsewhere = d.name("elsewhere")
         await d.step(activity("a", task_queue=elsewhere), timer("t", 3600), child("kid", task_queue=elsewhere))
         await d.step()
-        await d.signal()
-        await d.start("failing")
-        await d.fail(await d.poll_wft())
+        assert (await d.signal(execution="waiting")).HasField("link")
         await d.start("fresh")
         await schedules.create(d)
         targets = [{"workflow_id": d.name(f"none{number}")} for number in range(500)]
@@ -142,8 +145,8 @@ WAITING = "(SELECT run_key FROM visibility WHERE workflow_id LIKE '%waiting')"
         ("DELETE FROM pending WHERE kind = 21", "pending schedule is missing"),
         ("DELETE FROM pending WHERE kind = 31", "pending batch step is missing"),
         (
-            "INSERT INTO pending SELECT run_key, kind, 'u', due_ns, queue, \"order\", blob FROM pending WHERE kind = 3",
-            "pending timer 'u' is not what its history leaves open",
+            "INSERT INTO pending SELECT run_key, kind, 'v', due_ns, queue, \"order\", blob FROM pending WHERE kind = 3",
+            "pending timer 'v' is not what its history leaves open",
         ),
         ("UPDATE visibility SET status = 2 WHERE run_key = {run}", "listings show its status as 2, but it is 1"),
         ("UPDATE visibility SET history_length = 77 WHERE status = 2", "listings show its history_length as 77, but"),
@@ -173,11 +176,11 @@ def test_without_pending_rows_each_open_run_lacks_something(database: Path) -> N
 
 def test_a_deadline_that_was_changed_where_it_is_stored_twice(database: Path) -> None:
     connection = sqlite3.connect(database)
-    ((blob,),) = connection.execute("SELECT blob FROM pending WHERE kind = 3").fetchall()
+    ((blob,),) = connection.execute("SELECT blob FROM pending WHERE kind = 3 AND key = 't'").fetchall()
     connection.close()
     item = decode_item(Kind.TIMER, blob)
     item.due_ns = 7
-    change(database, "UPDATE pending SET due_ns = 7, blob = ? WHERE kind = 3", encode(item))
+    change(database, "UPDATE pending SET due_ns = 7, blob = ? WHERE kind = 3 AND key = 't'", encode(item))
     assert "pending timer 't' is due at 7, but at " in found(database)
 
 

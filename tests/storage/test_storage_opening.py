@@ -355,6 +355,24 @@ async def test_no_log_is_missed_of_a_copy(file: Path, tmp_path: Path, how: str) 
     await storage.close()
 
 
+async def test_no_log_is_missed_of_which_all_is_in_the_database(file: Path, tmp_path: Path) -> None:
+    """What a server leaves that is killed right behind a checkpoint."""
+    storage = SqliteStorage.open_file(file)
+    await Commits(storage)(meta={"a": b"1"})
+    copy = tmp_path / "copy.db"
+    shutil.copy(f"{file}-shm", f"{copy}-shm")
+    shutil.copy(file, copy)
+    assert "-wal is missing" in refusal(copy)
+    storage._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    shutil.copy(f"{file}-shm", f"{copy}-shm")
+    shutil.copy(file, copy)
+    await storage.close()
+    assert check_file(copy) == []
+    storage = SqliteStorage.open_file(copy)
+    assert await storage.meta("a") == b"1"
+    await storage.close()
+
+
 async def test_an_index_that_says_nothing_is_no_sign_of_a_log(file: Path) -> None:
     """As after a power cut, which it does not outlive."""
     index = Path(f"{file}-shm")
