@@ -22,7 +22,7 @@ from tests.conformance.messages import activity, child, succeed, timer
 from tests.runtime.conversation import conversation
 
 from perdure.cli.check import check
-from perdure.engine.execution import Kind, decode_item, encode
+from perdure.engine.execution import BufferedEvent, Kind, decode_item, encode
 from perdure.errors import StartupError
 from perdure.storage.sqlite import SqliteStorage
 
@@ -42,6 +42,9 @@ async def live(file: Path) -> None:
         await d.step(activity("a", task_queue=elsewhere), timer("t", 3600), child("kid", task_queue=elsewhere))
         await d.step()
         assert (await d.signal(execution="waiting")).HasField("link")
+        await d.start("busy", task_queue="busy")
+        await d.poll_wft("busy")
+        await d.signal(execution="busy")
         await d.start("fresh")
         await schedules.create(d)
         targets = [{"workflow_id": d.name(f"none{number}")} for number in range(500)]
@@ -139,9 +142,19 @@ WAITING = "(SELECT run_key FROM visibility WHERE workflow_id LIKE '%waiting')"
         ("UPDATE pending SET queue = 'x' WHERE kind = 2", "but is stored in 'x'"),
         ('UPDATE pending SET "order" = 1 WHERE kind = 2', "but is stored with 1"),
         ("DELETE FROM pending WHERE kind = 1", "pending workflow task is missing, which its history leaves open"),
+        (
+            "DELETE FROM pending WHERE kind = 1"
+            " AND run_key = (SELECT run_key FROM visibility WHERE workflow_id = 'failing')",
+            "pending workflow task is missing, with which it would be told of event",
+        ),
         ("DELETE FROM pending WHERE kind = 2", "pending activity '5' is missing"),
         ("DELETE FROM pending WHERE kind = 3", "pending timer 't' is missing"),
         ("DELETE FROM pending WHERE kind = 4", "pending child '7' is missing"),
+        ("DELETE FROM pending WHERE kind = 8", "of its 1 buffered events, 0 are there"),
+        (
+            "UPDATE pending SET blob = {garbled} WHERE kind = 8",
+            "its history makes no sense behind event 3 (DecodeError",
+        ),
         ("DELETE FROM pending WHERE kind = 21", "pending schedule is missing"),
         ("DELETE FROM pending WHERE kind = 31", "pending batch step is missing"),
         (
@@ -161,7 +174,8 @@ WAITING = "(SELECT run_key FROM visibility WHERE workflow_id LIKE '%waiting')"
     ],
 )
 def test_damage_of_each_kind_is_told(database: Path, sql: str, expected: str) -> None:
-    change(database, sql.format(run=WAITING))
+    garbled = encode(BufferedEvent(event=b"\xff")).hex()
+    change(database, sql.format(run=WAITING, garbled=f"x'{garbled}'"))
     assert expected in found(database)
 
 
@@ -170,7 +184,7 @@ def test_without_pending_rows_each_open_run_lacks_something(database: Path) -> N
     change(database, "DELETE FROM pending")
     problems = [line for line in found(database).splitlines() if "missing" in line]
     named = {problem.split(", run ")[0].split("-")[0].strip("'") for problem in problems}
-    workflows = {f"Workflow '{name}" for name in ("waiting", "kid", "failing", "fresh")}
+    workflows = {f"Workflow '{name}" for name in ("waiting", "kid", "failing", "fresh", "busy")}
     assert named == {*workflows, "Entity 's", "Entity 'job' of batches"}
 
 

@@ -75,7 +75,7 @@ def against_history(live: Execution, batches: Iterable[tuple[int, bytes]], unrea
             replay(state, event)
             if event.event_type in WAKING and event.event_id:
                 last_waking = event.event_id
-    except (_Broken, DecodeError):
+    except _Broken:
         return
     except Exception as error:
         yield f"its history makes no sense behind event {state.core.next_event_id - 1} ({error!r})"
@@ -96,7 +96,11 @@ def _events(live: Execution, batches: Iterable[tuple[int, bytes]]) -> Iterator[H
     """What is written, then what is buffered, in the order of its arrival."""
     expected = 1
     for _, data in batches:
-        for event in History.FromString(data).events:
+        try:
+            events = History.FromString(data).events
+        except DecodeError as error:
+            raise _Broken from error
+        for event in events:
             if event.event_id != expected:
                 raise _Broken
             expected += 1
@@ -107,6 +111,9 @@ def _events(live: Execution, batches: Iterable[tuple[int, bytes]]) -> Iterator[H
 
 
 def _differences(live: Execution, rebuilt: Execution, unreadable: Unreadable) -> Iterator[str]:
+    buffered = len(live.pending[Kind.BUFFERED_EVENT]) + sum(kind == Kind.BUFFERED_EVENT for kind, _ in unreadable)
+    if live.core.buffered_count != buffered:
+        yield f"of its {live.core.buffered_count} buffered events, {buffered} are there"
     for name in COMPARED:
         mine, theirs = getattr(live.core, name), getattr(rebuilt.core, name)
         if mine != theirs:
