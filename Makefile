@@ -50,8 +50,9 @@ skipping: $(STAMP)  ## Run the Python SDK's own time-skipping tests on Perdure: 
 	@test -f "$(SDK_PYTHON)/tests/testing/test_workflow.py" || { echo "make skipping needs SDK_PYTHON=/path/to/sdk-python, a checkout of the SDK's sources."; exit 1; }
 	PERDURE_SDK_PYTHON=$(abspath $(SDK_PYTHON)) $(PYTEST) -q tests/acceptance/test_skipping_sdks.py -k python_sdk
 
-sweep: $(STAMP)  ## Run the crash, power-cut, load and fault-matrix tests at their full size (hours)
-	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage tests/patterns
+sweep: $(STAMP)  ## Run the crash, power-cut, load and fault-matrix tests at their full size (an hour)
+	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage
+	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 -n 2 --dist loadfile tests/patterns
 
 simulate: $(STAMP)  ## Live through simulated crashes for 20 minutes (SEEDS=A..B, MINUTES)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..1000000) --minutes $(or $(MINUTES),20) --jobs 2 --covered

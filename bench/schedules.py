@@ -1,7 +1,7 @@
 """Many schedules of which nothing is due: python -m bench.schedules [--schedules N]
 
-Prints how fast they are created, how long a server needs to start with them, and the memory that it then has, next to
-that of an empty one.
+Prints how fast they are created, how long a server needs to start with them, and the memory and CPU time that it then
+takes, next to an empty one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import asyncio
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from examples.processes import ServerProcess, answering
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +27,7 @@ from temporalio.client import Client
 
 AT_ONCE = 32
 SETTLE_S = 2.0
+REST_S = 30.0
 
 
 def _schedule(number: int) -> Schedule:
@@ -50,34 +53,50 @@ async def _create(client: Client, numbers: list[int]) -> None:
         await client.workflow_service.create_schedule(request)
 
 
-async def _start(server: ServerProcess) -> tuple[Client, float, float]:
-    """A started server: its client, the seconds until it answered, its memory in MB."""
+@dataclass
+class Rest:
+    """What a server takes that has just been started and does nothing."""
+
+    ready_s: float
+    """Until it answered."""
+    rss_mb: float
+    cpu_ms_per_s: float
+
+
+async def _start(server: ServerProcess) -> tuple[Client, Rest]:
     began = time.monotonic()
     await server.start_and_wait()
     client = await answering(server.address, server)
     ready_s = time.monotonic() - began
     await asyncio.sleep(SETTLE_S)
-    return client, ready_s, server.rss_mb
+    before_s = _cpu_s(server)
+    await asyncio.sleep(REST_S)
+    return client, Rest(ready_s, server.rss_mb, 1000 * (_cpu_s(server) - before_s) / REST_S)
+
+
+def _cpu_s(server: ServerProcess) -> float:
+    times = psutil.Process(server.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 async def measure(count: int, folder: Path) -> Table:
     """Create `count` schedules and look at a server that starts with them."""
     server = ServerProcess(folder / "server.db", folder / "server.log")
     try:
-        client, empty_ready_s, empty_mb = await _start(server)
+        client, empty = await _start(server)
         numbers, began = list(range(count)), time.monotonic()
         await asyncio.gather(*(_create(client, numbers) for _ in range(AT_ONCE)))
         created_per_s = count / (time.monotonic() - began)
         server.kill()
-        _, ready_s, full_mb = await _start(server)
+        _, full = await _start(server)
     finally:
         server.kill()
     table = Table("schedules", f"{count:,}")
     table.add_row("created per second", f"{created_per_s:,.0f}")
-    table.add_row("start, empty", f"{empty_ready_s:.2f} s")
-    table.add_row("start, with all of them", f"{ready_s:.2f} s")
-    table.add_row("memory, empty", f"{empty_mb:.1f} MB")
-    table.add_row("memory, with all of them", f"{full_mb:.1f} MB")
+    for name, rest in (("empty", empty), ("with all of them", full)):
+        table.add_row(f"start, {name}", f"{rest.ready_s:.2f} s")
+        table.add_row(f"memory, {name}", f"{rest.rss_mb:.1f} MB")
+        table.add_row(f"CPU at rest, {name}", f"{rest.cpu_ms_per_s:.2f} ms a second")
     return table
 
 

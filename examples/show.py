@@ -96,7 +96,10 @@ def play(stories: dict[str, Show], address: str | None, namespace: str = "defaul
 
 async def _play_at(stories: dict[str, Show], address: str, namespace: str) -> int:
     runtime = Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="error")))
-    client = await Client.connect(address, namespace=namespace, runtime=runtime)
+    try:
+        client = await Client.connect(address, namespace=namespace, runtime=runtime)
+    except RuntimeError as error:
+        raise RuntimeError(f"no server answers at {address}; start one with `perdure up`. ({error})") from error
     if await can_skip(client):
         client = TimeSkipper(client, config=SKIPS).client
     else:

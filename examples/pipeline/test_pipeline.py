@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from examples.pipeline.__main__ import People, check, read, show
-from examples.pipeline.activities import Job, Runner
+from examples.pipeline.activities import Job, Runner, Told
 from examples.pipeline.workflow import Outcome, Pipeline, PipelineRun, Stage
 from perdure.testing import Env
 
@@ -69,6 +70,28 @@ async def test_a_cancelled_job_is_dead_before_the_workspace_goes(perdure: Env, t
     assert alive == [False]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_where_one_job_breaks_the_others_are_dead_before_the_workspace_goes(perdure: Env, tmp_path: Path) -> None:
+    alive: list[bool] = []
+
+    @activity.defn
+    async def tell(told: Told) -> None:
+        while "x/endless" not in runner.running:
+            await asyncio.sleep(0.01)
+        raise ApplicationError("nobody can be told", non_retryable=True)
+
+    @activity.defn
+    async def remove_workspace(run: str) -> None:
+        alive.append("x/endless" in runner.running)
+        await Runner.remove_workspace(runner, run)
+
+    async with runner_of(perdure, tmp_path, tell=tell, remove_workspace=remove_workspace) as (runner, _):
+        endless = Job("endless", ["{python}", "-S", "-c", "import time; time.sleep(600)"])
+        run = PipelineRun("x", "ann", [Stage("s", [Job("bad", BAD), endless])])
+        with pytest.raises(WorkflowFailureError):
+            await perdure.execute(Pipeline.run, run)
+    assert alive == [False]
 
 
 @pytest.mark.perdure(time="manual")

@@ -71,9 +71,20 @@ class Pipeline:
                 )
                 if not decision.approved:
                     return decision.outcome
-            if not all(await asyncio.gather(*(self._job(run, job) for job in stage.jobs))):
+            if not await self._all_jobs(run, stage):
                 return "failed"
         return "passed"
+
+    async def _all_jobs(self, run: PipelineRun, stage: Stage) -> bool:
+        """Whether they have passed. When one breaks the others are ended before the workspace goes."""
+        jobs = [asyncio.create_task(self._job(run, job)) for job in stage.jobs]
+        try:
+            return all(await asyncio.gather(*jobs))
+        except Exception:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            raise
 
     async def _job(self, run: PipelineRun, job: Job) -> bool:
         """Whether it has passed, in the end."""

@@ -175,7 +175,7 @@ class Server:
 
                 families.append(TestService(runtime.skipped, runtime.namespaces))
                 services += (SERVICE,)
-            handlers = build_handlers(families, services)
+            handlers = build_handlers(families, services, flushed=runtime.executor.flushed)
             transport = create_server(settings.transport, handlers, services)
             self.port = await transport.start(settings.host, settings.port)
             self._transport = transport

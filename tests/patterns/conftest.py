@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.patterns.crash import file_env
-from tests.patterns.matrix import Case, Matrix, play
+from tests.patterns.matrix import Case, Matrix, play, replays
 
 from perdure.testing import Env
 
@@ -26,8 +26,10 @@ async def matrix(perdure: Env, tmp_path, request: pytest.FixtureRequest) -> Call
 
     async def run(case: Case[Any]) -> None:
         table = Matrix(case.name)
+        replays(perdure)
         await play(case, perdure, table)
         with file_env(tmp_path / "perdure.db", perdure) as (env, kill_server):
+            replays(env)
             await play(case, env, table, server=kill_server)
         request.node.user_properties.append(("matrix", json.dumps([case.name, table.held])))
         problems = [problem for row in table.failed.values() for problem in row]

@@ -2,27 +2,32 @@
 
 The case is played once without faults, which tells its moments (tests/patterns/moments.py) and its activities. Then it
 is played again for each fault at each moment or activity; after each the case's invariants have to hold, and in the
-end every history has to replay. PERDURE_SWEEP=1 takes all moments and pairs of faults; otherwise a few cells of each
-row are played (`Case.few`), the first, the last and some in between.
+end histories have to replay. PERDURE_SWEEP=1 takes all moments and pairs of faults, and replays all; otherwise a few
+cells of each row are played (`Case.few`), and what is replayed has every two events that follow each other somewhere.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 import os
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import WorkflowContinuedAsNewError, WorkflowFailureError
 from tests.patterns.moments import Label, Moment
 from tests.patterns.stage import Case, Outcome, Stage
 
-from perdure.testing import Env
+from perdure.testing import Env, History
 from perdure.testing.faults import Fault
 
 SWEEP = bool(os.environ.get("PERDURE_SWEEP"))
+WITHIN_S = 120
+"""Of real time; no play takes so long, unless something it waits for is lost."""
 __all__ = ["SWEEP", "Case", "Cell", "Label", "Matrix", "Moment", "Outcome", "Stage", "play", "play_one"]
 
 ROWS = {
@@ -30,6 +35,7 @@ ROWS = {
     "evicted": "eviction at every workflow task",
     "worker killed": "worker killed at each moment",
     "server killed": "server killed at each moment",
+    "process killed": "`perdure up` killed with SIGKILL at each moment",
     "duplicate": "attempts duplicated: each, all",
     "lost reply": "replies lost: each, all",
     "late": "attempts late, after the next one: each, all",
@@ -46,6 +52,8 @@ ROWS = {
     "killed and cancelled": "worker killed at a moment, cancelled at a later one",
 }
 """The rows of the table, in its order."""
+SERVER_ROWS = {"server killed", "process killed"}
+"""Those in which the server goes and comes back."""
 
 
 @dataclass
@@ -89,16 +97,22 @@ class Matrix:
 
 
 async def play(
-    case: Case[Any], env: Env, matrix: Matrix, *, server: Callable[[], Awaitable[None]] | None = None
+    case: Case[Any],
+    env: Env,
+    matrix: Matrix,
+    *,
+    server: Callable[[], Awaitable[None]] | None = None,
+    row: str = "server killed",
 ) -> None:
-    """Play all cells of a case. With `server`, which kills and starts it again, those in which that happens."""
+    """Play all cells of a case. With `server`, which kills and starts it again, those in which that happens: the row
+    of that name."""
     clean, stage = await play_one(case, env, Cell("clean", options={"sandboxed": True}))
     if server is None or clean:
         matrix.add("clean", clean)
     if clean:
         return
     matrix.left_out = dict(case.leave_out)
-    cells = _server_cells(stage, server) if server is not None else _cells(case, stage)
+    cells = _server_cells(stage, row, server) if server is not None else _cells(case, stage)
     for cell in _chosen(case, cells):
         problem, played = await play_one(case, env, cell)
         if problem or not cell.at or any(map(played.probe.reached, cell.at)):
@@ -109,19 +123,8 @@ async def play_one(case: Case[Any], env: Env, cell: Cell) -> tuple[str, Stage[An
     """What is wrong, if anything."""
     stage = Stage(env, case, **cell.options)
     try:
-        cell.prepare(stage)
-        await stage.play()
-        if cell.afterwards is not None and await cell.afterwards(stage):
-            await stage.until_over()
-        await stage.late_attempts()
-        outcome = await _outcome(stage, cell)
-        if cell.row == "clean" and outcome.drive_error is not None:
-            raise outcome.drive_error
-        if cell.row == "server killed":
-            await stage.worker_polls()
-        checked = case.check(stage.world, outcome)
-        if inspect.isawaitable(checked):
-            await checked
+        async with asyncio.timeout(WITHIN_S):
+            await _played(case, stage, cell)
     except Exception as error:
         where = "".join(traceback.format_tb(error.__traceback__)[-2:])
         texts = [f"{cell}: {type(error).__name__}: {error}", where, f"  world: {stage.world}"]
@@ -130,6 +133,22 @@ async def play_one(case: Case[Any], env: Env, cell: Cell) -> tuple[str, Stage[An
     finally:
         await stage.leave()
     return "", stage
+
+
+async def _played(case: Case[Any], stage: Stage[Any], cell: Cell) -> None:
+    cell.prepare(stage)
+    await stage.play()
+    if cell.afterwards is not None and await cell.afterwards(stage):
+        await stage.until_over()
+    await stage.late_attempts()
+    outcome = await _outcome(stage, cell)
+    if cell.row == "clean" and outcome.drive_error is not None:
+        raise outcome.drive_error
+    if cell.row in SERVER_ROWS:
+        await stage.worker_polls()
+    checked = case.check(stage.world, outcome)
+    if inspect.isawaitable(checked):
+        await checked
 
 
 async def _outcome(stage: Stage[Any], cell: Cell) -> Outcome:
@@ -148,6 +167,25 @@ async def _outcome(stage: Stage[Any], cell: Cell) -> Outcome:
     )
 
 
+def replays(env: Env) -> None:
+    """What is to replay in the end."""
+    if not SWEEP:
+        env._which = _telling
+
+
+def _telling(runs: list[History]) -> list[History]:
+    """All pairs of neighbouring events that there are, in few histories; the longest are asked first."""
+    seen: set[tuple[str, int, int]] = set()
+    chosen = []
+    for run in sorted(runs, key=lambda run: len(run.events), reverse=True):
+        types = [event.event_type for event in run.events]
+        pairs = {(run.workflow_type, first, second) for first, second in pairwise(types)}
+        if not pairs <= seen:
+            seen |= pairs
+            chosen.append(run)
+    return chosen
+
+
 def _chosen(case: Case[Any], cells: Iterator[Cell]) -> Iterator[Cell]:
     rows: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -157,6 +195,8 @@ def _chosen(case: Case[Any], cells: Iterator[Cell]) -> Iterator[Cell]:
         few = case.few * 2 if row == "cancelled" else case.few
         if SWEEP or len(found) <= few:
             yield from found
+        elif few == 1:
+            yield found[len(found) // 2]
         else:
             yield from (found[number * (len(found) - 1) // (few - 1)] for number in range(few))
 
@@ -169,7 +209,7 @@ def _cells(case: Case[Any], clean: Stage[Any]) -> Iterator[Cell]:
     for moment in moments:
         yield _acting("worker killed", moment, lambda stage: stage.kill_worker, cached=False)
         yield _acting("cancelled", moment, lambda stage: stage.cancel)
-        yield _acting("terminated", moment, lambda stage: lambda: _terminate(stage), afterwards=_nothing_starts)
+        yield _acting("terminated", moment, lambda stage: stage.terminate, afterwards=_nothing_starts)
         for name, message in case.messages.items():
             yield _acting("message", moment, lambda stage, it=message: lambda: stage.send(it), name=name)
     for first, second in _pairs(moments):
@@ -181,9 +221,9 @@ def _cells(case: Case[Any], clean: Stage[Any]) -> Iterator[Cell]:
         yield Cell("reset", f"to task {number}", afterwards=lambda stage, number=number: stage.reset(number))
 
 
-def _server_cells(clean: Stage[Any], kill: Callable[[], Awaitable[None]]) -> Iterator[Cell]:
+def _server_cells(clean: Stage[Any], row: str, kill: Callable[[], Awaitable[None]]) -> Iterator[Cell]:
     for moment in clean.probe.moments:
-        yield _acting("server killed", moment, lambda stage: kill)
+        yield _acting(row, moment, lambda stage: kill)
 
 
 def _attempts(labels: list[Label]) -> Iterator[Cell]:
@@ -248,16 +288,14 @@ def _pairs(moments: list[Moment]) -> Iterator[tuple[Moment, Moment]]:
             yield first, Moment(first.kind, number)
 
 
-async def _terminate(stage: Stage[Any]) -> None:
-    """And keep what workers had then: that alone may still act."""
-    about = await stage.handle.describe()
-    started = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
-    pending = [each for each in about.raw_description.pending_activities if each.state == started]
-    await stage.terminate()
-    stage.in_hand = {(about.run_id, each.activity_id) for each in pending} | set(stage.probe.labels)
-
-
 async def _nothing_starts(stage: Stage[Any]) -> bool:
-    new = {key for key in stage.probe.labels if key not in stage.in_hand and stage.in_hand}
-    assert not new, f"these activities began after the end: {[str(stage.probe.labels[key]) for key in new]}"
+    """After its run has ended the server gives out no attempt of an activity; the children end, too."""
+    end = (await stage.env.histories(stage.id))[-1].ended
+    for (workflow_id, run_id), attempts in stage.probe.started.items():
+        with contextlib.suppress(WorkflowFailureError, WorkflowContinuedAsNewError):
+            await stage.client.get_workflow_handle(workflow_id, run_id=run_id).result(follow_runs=False)
+        run = await stage.env.history(workflow_id, run_id)
+        assert end and run.ended and (run.status == "terminated" or run.ended <= end), f"{run} outlives its parent"
+        late = [str(label) for began, label in attempts if began > run.ended]
+        assert not late, f"these activities began after the end: {late}"
     return False

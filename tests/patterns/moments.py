@@ -14,6 +14,7 @@ import contextvars
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from temporalio import activity
@@ -68,6 +69,8 @@ class Probe(Interceptor):
         """Actions under way."""
         self.labels: dict[tuple[str, str], Label] = {}
         """(run id, activity id), in the order in which they began."""
+        self.started: dict[tuple[str, str], list[tuple[datetime, Label]]] = {}
+        """(workflow id, run id) -> when the server gave out attempts of its activities, by its clock."""
         self.late: set[tuple[str, str, int]] = set()
         """Attempts that are held back, and have not acted yet."""
         self.choices: dict[Label, Fault] = {}
@@ -152,7 +155,8 @@ class _Activities(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         ids = (info.workflow_run_id or "", info.activity_id)
-        self.probe.label(info)
+        began = (info.started_time, self.probe.label(info))
+        self.probe.started.setdefault((info.workflow_id or "", ids[0]), []).append(began)
         await self.probe.reach("begin", self.life)
         if self.life.dead:
             raise ApplicationError("this worker is dead")

@@ -4,14 +4,17 @@ import asyncio
 from datetime import timedelta
 
 from tests.patterns import waiting
+from tests.patterns.resets import reset_first_run
 from tests.patterns.waiting import (
     Again,
     Ask,
     AskAllButBob,
     AskForever,
+    AskLater,
     AskTwo,
     Call,
     CallForever,
+    Later,
     Payload,
     Terms,
     Wanted,
@@ -22,7 +25,7 @@ from tests.patterns.waiting import (
 
 from perdure.patterns import Answer, Approvals, Callbacks
 
-WORKFLOWS = [Ask, AskAllButBob, AskForever, AskTwo, Again, Call, CallForever]
+WORKFLOWS = [Ask, AskAllButBob, AskForever, AskLater, AskTwo, Again, Call, CallForever]
 DONE = Payload("s3://talk.mp4", 90)
 
 
@@ -32,6 +35,7 @@ async def record_approval(env, keep):
         await _people(env, keep)
         await _runs(env, keep)
         await _systems(env, keep)
+        await _early(env, keep)
 
 
 async def _started(env, workflow, *args):
@@ -121,3 +125,38 @@ async def _systems(env, keep):
     await callbacks.complete(DONE, id="attempt-2")
     await _end(handle)
     await keep("approval-callback-stalled", handle)
+
+
+async def _early(env, keep):
+    handle, approvals, _ = await _started(env, AskLater, Later(sleep_s=3600.0))
+    await _heard(env, approvals.approve("bob"))
+    await env.advance(timedelta(hours=1))
+    await _end(handle)
+    await keep("approval-early", handle)
+    handle, approvals, _ = await _started(env, AskLater, Later(sleep_s=3.0, ids=["first", "second"]))
+    for id in ("first", "second"):
+        await env.advance(timedelta(seconds=3))
+        await env.settle()
+        await approvals.approve("bob", id=id)
+    await _end(handle)
+    again = await reset_first_run(env, handle.id)
+    for _ in range(3):
+        await env.settle()
+        await env.advance(timedelta(seconds=3))
+    await _end(again)
+    await keep("approval-early-reset", again, again.run_id)
+    handle, _, callbacks = await _started(env, CallForever, Wanted())
+    await handle.signal(CallForever.turn)
+    await env.settle()
+    await _heard(env, callbacks.complete(DONE))
+    await env.advance(timedelta(hours=2))
+    await _end(handle)
+    await keep("approval-callback-early", handle)
+
+
+async def _heard(env, call):
+    """While time passes."""
+    task = asyncio.ensure_future(call)
+    while not task.done():
+        await env.settle()
+        await env.advance(timedelta(seconds=2))

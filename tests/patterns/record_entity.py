@@ -6,6 +6,7 @@ import contextlib
 from temporalio.client import WorkflowUpdateFailedError
 from tests.patterns.carts import Cart, Item, price
 from tests.patterns.lives import Nag, kept, load, save
+from tests.patterns.resets import reset_first_run
 
 
 async def record_entity(env, keep):
@@ -45,3 +46,9 @@ async def record_entity(env, keep):
         await nagging.result()
         for number, run in enumerate(await env.histories("entity-nag")):
             await keep(f"entity-nag-{number}", nagging, run.run_id)
+        for number in range(24):
+            await Cart.of(env.client, "entity-reset", task_queue="kept").own(str(number), message_id=str(number))
+        again = await reset_first_run(env, "entity-reset")
+        await Cart.of(env.client, "entity-reset", task_queue="kept").own("last")
+        for number, run_id in enumerate([again.run_id, None]):
+            await keep(f"entity-reset-{number}", env.client.get_workflow_handle("entity-reset"), run_id)

@@ -1,24 +1,36 @@
 """What the fault matrices came to, as one table at the end of the test run."""
 
 import json
+from collections import Counter
 
 from tests.patterns.matrix import ROWS
 
 TABLE = "matrix"
 
 
+class Counts:
+    """How many cells of each row held, by case; a case may be played by several tests."""
+
+    def __init__(self):
+        self.held = {}
+
+    def add(self, report):
+        """What a test has told, if it was a matrix's."""
+        for name, value in getattr(report, "user_properties", ()):
+            if name == TABLE and getattr(report, "when", "") == "call" and report.passed:
+                case, counts = json.loads(value)
+                self.held.setdefault(case, Counter()).update(counts)
+
+
 def pytest_terminal_summary(terminalreporter):
-    held = {}
+    counts = Counts()
     for reports in terminalreporter.stats.values():
         for report in reports:
-            for name, value in getattr(report, "user_properties", ()):
-                if name == TABLE and getattr(report, "when", "") == "call":
-                    case, counts = json.loads(value)
-                    held[case] = counts
-    if not held:
+            counts.add(report)
+    if not counts.held:
         return
     terminalreporter.section("faults under which the invariants of perdure.patterns held, and how often")
-    for line in table(held):
+    for line in table(counts.held):
         terminalreporter.write_line(line)
 
 

@@ -13,7 +13,13 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ResetWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner
 from tests.patterns.moments import Life, Probe
@@ -43,7 +49,7 @@ class Case(Generic[W]):
     fault ends the workflow first. `when_idle` is asked when nothing will ever happen by itself: it does what a person
     would do and gives True, or False when this is how it ends. `messages` are sent at each moment, one at a time.
     `check` asserts the invariants. `leave_out`: rows that make no sense, and why. `few` cells of each row are played
-    without PERDURE_SWEEP.
+    without PERDURE_SWEEP: the first, the last and some between them, or the one in the middle.
     """
 
     name: str
@@ -109,8 +115,6 @@ class Stage(Generic[W]):
         self.drive_error: BaseException | None = None
         self.sent: list[asyncio.Future[Any]] = []
         """Messages, answered or not."""
-        self.in_hand: set[tuple[str, str]] = set()
-        """Activities (run id, activity id) that workers had when the workflow was terminated."""
 
     # Workers.
 
@@ -252,7 +256,8 @@ class Stage(Generic[W]):
 
         if self.probe.acting or not await host.call(idle()):
             return False
-        return (await self.handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        about = await self.handle.describe()
+        return about.status is WorkflowExecutionStatus.RUNNING and (host.server.time is not None or not _at_work(about))
 
     async def _goes_on(self) -> bool:
         return self.case.when_idle is not None and await self.case.when_idle(self)
@@ -279,6 +284,11 @@ class Stage(Generic[W]):
         await asyncio.gather(*self._ends)
         if self._lives:
             await self._lives[-1][1].aclose()
+
+
+def _at_work(about: WorkflowExecutionDescription) -> bool:
+    raw = about.raw_description
+    return bool(raw.HasField("pending_workflow_task") or raw.pending_activities or raw.pending_children)
 
 
 async def _awaited(what: Awaitable[Any] | None) -> Any:

@@ -174,6 +174,22 @@ async def test_delegation(perdure):
     assert {"delegated eve", "delegated fred"} <= set(told())
 
 
+async def test_spaces_around_a_name_get_nobody_a_second_vote(perdure):
+    async with perdure.worker(Ask, activities=[tell]):
+        handle = await started(perdure, Ask, Terms(quorum=2))
+        approvals = Approvals(perdure.client, handle.id)
+        for name in ("ann ", " bob", "carol\n"):
+            refused = await approvals.delegate("bob", name)
+            assert refused.status == "refused" and repr(name.strip()) in refused.text
+        await handle.signal("perdure_approval", {"approval": "approval", "who": "bob", "do": "delegate", "to": "ann "})
+        await approvals.approve("bob")
+        assert (await approvals.approve("ann ")).status == "refused"
+        await approvals.approve("carol")
+        decision = await handle.result()
+    assert decision.by == ["bob", "carol"]
+    assert "bob ignored" in said(decision)
+
+
 async def test_who_has_delegated_may_still_answer_and_take_that_back(perdure):
     async with perdure.worker(Ask, activities=[tell]):
         handle = await started(perdure, Ask, Terms(quorum=2))

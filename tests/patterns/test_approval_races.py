@@ -6,12 +6,11 @@ from datetime import timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
-from temporalio.common import WorkflowIDConflictPolicy
 from tests.patterns import waiting
 from tests.patterns.record import HISTORIES
 from tests.patterns.record_approval import WORKFLOWS
 from tests.patterns.test_approval import said, started
+from tests.patterns.test_approval_early import early_reply
 from tests.patterns.twins.approval import AskByHand, CallByHand
 from tests.patterns.waiting import (
     DAY,
@@ -168,9 +167,8 @@ async def test_a_callback_crosses_runs_and_waits_for_its_type(perdure):
         await handle.signal(CallForever.turn)
         await perdure.settle()
         assert (await callbacks.state()).progress == 7
-        early = asyncio.ensure_future(callbacks.complete({"url": "x"}))
+        assert await early_reply(perdure, callbacks.complete({"url": "x"})) == "early"
         await perdure.advance(timedelta(hours=2))
-        assert (await early).status == "refused"
         assert (await callbacks.state()).expires == expires
         assert (await callbacks.complete(DONE)).taken
         assert await handle.result() == DONE
@@ -263,21 +261,6 @@ async def test_a_callback_costs_what_a_hand_written_one_does(perdure):
         await handle.result()
         await twin.result()
         assert counts(await perdure.history(handle)) == counts(await perdure.history(twin))
-
-
-async def test_update_with_start_finds_who_takes_it(perdure):
-    """Since the workflow restores its waits in its `__init__`; the approval itself is not open yet, and says so."""
-    async with perdure.worker(AskForever, activities=[tell], task_queue="q"):
-        start = WithStartWorkflowOperation(
-            AskForever.run, Terms(), id="one", task_queue="q", id_conflict_policy=WorkflowIDConflictPolicy.FAIL
-        )
-        with pytest.raises(WorkflowUpdateFailedError) as raised:
-            await perdure.client.execute_update_with_start_workflow(
-                "perdure_approval", Answer("approval", "bob", "approve"), start_workflow_operation=start
-            )
-        assert "none is open" in str(raised.value.cause)
-        await perdure.settle()
-        assert (await Approvals(perdure.client, "one").approve("bob")).taken
 
 
 @pytest.mark.parametrize("turns", [0, 2])

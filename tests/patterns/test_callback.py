@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import WithStartWorkflowOperation, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 from tests.patterns import test_approval, waiting
 from tests.patterns.waiting import CALLED, DAY, Again, Call, CallAndStay, Payload, Wanted, submit
 
-from perdure.patterns import Callbacks
+from perdure.patterns import Callbacks, PatternsPlugin, Reply
 
 pytestmark = pytest.mark.perdure(time="manual")
 DONE = Payload("s3://talk.mp4", 90)
@@ -143,3 +144,25 @@ async def test_who_calls_back_before_the_asking_has_ended(perdure):
         handle, callbacks = await started(perdure, Call, Wanted())
         assert (await callbacks.complete(DONE)).taken
         assert await handle.result() == DONE
+
+
+@pytest.mark.parametrize("first", [{"url": 1}, None])
+async def test_an_early_call_is_judged_when_the_type_is_known(perdure, first):
+    """It comes with the first workflow task, before the callback is opened."""
+    async with perdure.worker(Call, activities=[submit], task_queue="q", plugins=[PatternsPlugin()]):
+        start = WithStartWorkflowOperation(
+            Call.run, Wanted(), id="one", task_queue="q", id_conflict_policy=WorkflowIDConflictPolicy.FAIL
+        )
+        reply = await perdure.client.execute_update_with_start_workflow(
+            "perdure_callback_complete",
+            args=["callback", first or DONE],
+            start_workflow_operation=start,
+            result_type=Reply,
+        )
+        callbacks = Callbacks(perdure.client, "one")
+        if first:
+            assert reply.status == "refused" and reply.text.startswith("This can't be taken, and the wait goes on")
+            assert (await callbacks.complete(DONE)).taken
+        else:
+            assert reply.taken and not CALLED, "who has called need not be asked"
+        assert await (await start.workflow_handle()).result() == DONE

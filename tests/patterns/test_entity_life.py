@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 from tests.patterns.carts import Cart, Item, price
 from tests.patterns.lives import Nag, kept, load, save
+from tests.patterns.resets import reset_first_run
 
 from perdure.patterns import Entity, Limits, check, query, signal, update, upgrade
 
@@ -136,19 +136,49 @@ async def test_a_reset_keeps_what_was_sent_and_acts_once(perdure):
         for number in range(5):
             await cart.add(LAMP, message_id=str(number))
             await cart.note(str(number), message_id=f"note {number}")
-        history = await perdure.history("ann")
-        first = next(e.event_id for e in history.events if e.HasField("workflow_task_completed_event_attributes"))
-        await perdure.client.workflow_service.reset_workflow_execution(
-            ResetWorkflowExecutionRequest(
-                namespace=perdure.namespace,
-                workflow_execution=WorkflowExecution(workflow_id="ann", run_id=history.run_id),
-                workflow_task_finish_event_id=first,
-                request_id="once",
-            )
-        )
+        await reset_first_run(perdure, "ann")
         assert await cart.add(LAMP, message_id="3") == 4, "the first reply"
         assert await cart.add(LAMP) == 6
         assert await cart.log() == [str(number) for number in range(5)]
+
+
+class Steps(Entity[Count], limits=Limits(messages_a_run=4)):
+    @update
+    async def step(self, what: str) -> int:
+        if what == "bad":
+            raise ApplicationError("a bad step", type="Bad")
+        self.state.seen.append(what)
+        return len(self.state.seen)
+
+    @signal
+    def hint(self, what: str) -> None:
+        self.state.seen.append(what)
+
+    @query
+    def seen(self) -> list[str]:
+        return self.state.seen
+
+
+async def test_a_reset_of_an_earlier_run_keeps_what_later_runs_were_sent(perdure):
+    """The run is handed more messages than it takes, all at once."""
+    async with perdure.worker(Steps, task_queue="steps"):
+        steps = Steps.of(perdure.client, "s", task_queue="steps")
+        for number in range(8):
+            await steps.step(f"step {number}", message_id=f"step {number}")
+            await steps.hint(f"hint {number}", message_id=f"hint {number}")
+        with pytest.raises(WorkflowUpdateFailedError):
+            await steps.step("bad", message_id="bad")
+        runs, seen = await perdure.histories("s"), await steps.seen()
+        assert len(runs) > 3 and len(seen) == 16
+        await reset_first_run(perdure, "s")
+        assert await steps.step("new") == 17
+        assert sorted(await steps.seen()) == sorted([*seen, "new"]), "each acted once"
+        assert [each for each in await steps.seen() if "step" in each] == [f"step {number}" for number in range(8)]
+        assert await steps.step("step 7", message_id="step 7") <= 16, "the first reply"
+        with pytest.raises(WorkflowUpdateFailedError) as raised:
+            await steps.step("bad", message_id="bad")
+        assert raised.value.cause.type == "Bad" and await steps.dead_letters() == []
+        assert len(await perdure.histories("s")) >= len(runs) + 4, "no run has more than its share"
 
 
 @dataclass

@@ -279,7 +279,7 @@ async def test_the_plugin_registers_what_is_needed_once(perdure):
     crowd.fault = ""
     async with perdure.worker(*LARGE, FanOutTree, activities=ACTIVITIES, plugins=[PatternsPlugin()]):
         assert_all_done(crowd, await perdure.execute(CrowdedPages.run, Large(5)), 5)
-    assert PatternsPlugin().configure_worker(WorkerConfig(workflows=[]))["workflows"] == []
+    assert PatternsPlugin().configure_worker(WorkerConfig(client=perdure.client, workflows=[]))["workflows"] == []
 
 
 async def test_events_next_to_a_tree_that_is_written_by_hand(perdure):

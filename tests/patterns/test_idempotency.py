@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from perdure.patterns import Saga, options, undone_key
-from perdure.patterns.idempotency import Store, idempotent
+from perdure.patterns.idempotency import KEPT_ARGUMENTS_BYTES, Store, idempotent
 
 money = sa.Table("money", sa.MetaData(), sa.Column("who", sa.Text), sa.Column("cents", sa.Integer))
 
@@ -97,6 +97,63 @@ def test_other_arguments_conflict(bank):
         attempt(bank.charge(), Order("ann", 901))
     assert raised.value.type == "IdempotencyConflict" and raised.value.non_retryable
     assert bank.balance() == 900
+
+
+@dataclass
+class InCurrency:
+    who: str
+    cents: int
+    currency: str = "EUR"
+
+
+def of_type(bank, order_type):
+    def pay(tx: Session, order) -> str:
+        bank.calls += 1
+        return order.who
+
+    pay.__annotations__["order"] = order_type
+    return activity.defn(idempotent(bank.store)(pay))
+
+
+@pytest.mark.parametrize(
+    ("first", "same", "other"),
+    [
+        (Order("ann", 900), InCurrency("ann", 900), InCurrency("ann", 900, "CHF")),
+        (InCurrency("ann", 900, "CHF"), Order("ann", 900), Order("ann", 901)),
+    ],
+)
+def test_arguments_whose_type_has_got_or_lost_a_field_are_the_same(bank, first, same, other):
+    attempt(of_type(bank, type(first)), first)
+    assert attempt(of_type(bank, type(same)), same) == "ann" and bank.calls == 1
+    with pytest.raises(ApplicationError, match="other arguments"):
+        attempt(of_type(bank, type(other)), other)
+
+
+def test_dictionaries_with_another_key_are_other_arguments(bank):
+    attempt(of_type(bank, dict), Named({"who": "ann"}))
+    with pytest.raises(ApplicationError, match="other arguments"):
+        attempt(of_type(bank, dict), Named({"who": "ann", "cents": 1}))
+
+
+class Named(dict):
+    @property
+    def who(self):
+        return self["who"]
+
+
+def test_a_table_of_an_earlier_version_gets_its_new_column(bank):
+    with bank.store.engine.begin() as tx:
+        tx.execute(sa.text("ALTER TABLE perdure_idempotency DROP COLUMN arguments"))
+    for _ in range(2):
+        bank.store.create()
+    assert attempt(bank.charge(), ORDER) == attempt(bank.charge(), ORDER)
+
+
+def test_large_arguments_are_known_by_their_fingerprint(bank):
+    long = "a" * KEPT_ARGUMENTS_BYTES
+    assert attempt(of_type(bank, Order), Order(long, 1)) == attempt(of_type(bank, Order), Order(long, 1)) == long
+    with pytest.raises(ApplicationError, match="other arguments"):
+        attempt(of_type(bank, InCurrency), InCurrency(long, 1))
 
 
 def test_an_attempt_that_raises_leaves_nothing(bank):

@@ -38,7 +38,7 @@ def check_many(world, outcome):
         ]
         assert all(state.over for state, over in zip(states, done, strict=True) if over)
         assert all(world.looks[name] >= world.over_at for name, over in zip(NAMES, done, strict=True) if over)
-        if outcome.row in ("clean", "evicted", "worker killed", "server killed", "duplicate"):
+        if outcome.row in ("clean", "evicted", "worker killed", "server killed", "process killed", "duplicate"):
             assert done == [True, True, True]
     else:
         assert outcome.status in ("failed", "canceled", "terminated"), outcome.status

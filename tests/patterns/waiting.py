@@ -1,7 +1,7 @@
 """Workflows that wait for people and outside systems, which the tests of approvals, callbacks and links run."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from temporalio import activity, workflow
@@ -144,6 +144,35 @@ class AskForever:
 
 
 @dataclass
+class Later:
+    turns: int = 0
+    sleep_s: float = 0
+    ids: list[str] = field(default_factory=lambda: ["approval"])
+    waits: Waits = field(default_factory=Waits)
+
+
+@workflow.defn
+class AskLater:
+    """Approvals one after the other, each after a sleep, in a run that others came before; then all are answered."""
+
+    @workflow.init
+    def __init__(self, later: Later) -> None:
+        later.waits.restore()
+
+    @workflow.run
+    async def run(self, later: Later) -> list[str]:
+        if later.turns:
+            workflow.continue_as_new(replace(later, turns=later.turns - 1, waits=Waits.carry()))
+        found = []
+        await asyncio.sleep(0 if later.ids else later.sleep_s)
+        for id in later.ids:
+            await asyncio.sleep(later.sleep_s)
+            found += (await approval(REQUEST, PEOPLE, deadline=DAY, id=id)).by
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return found
+
+
+@dataclass
 class Payload:
     url: str
     seconds: int
@@ -247,7 +276,7 @@ class Again:
         raise ApplicationError("it never works", non_retryable=True)
 
 
-WAITING = (Ask, AskAllButBob, AskAndStay, AskTwo, AskForever, Call, CallAndStay, CallForever, Again)
+WAITING = (Ask, AskAllButBob, AskAndStay, AskTwo, AskForever, AskLater, Call, CallAndStay, CallForever, Again)
 
 
 def fresh() -> None:

@@ -238,3 +238,33 @@ async def test_no_capability_is_claimed_before_it_works() -> None:
     assert capabilities.eager_workflow_start and capabilities.build_id_based_versioning
     assert capabilities.supports_schedules
     assert not (capabilities.nexus or capabilities.server_scaled_deployments)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("kind", ["coroutine", "function"])
+async def test_an_error_leaves_when_what_it_tells_of_is_durable(kind: str, lost: bool) -> None:
+    durable = asyncio.get_running_loop().create_future()
+
+    async def flushed() -> None:
+        await durable
+
+    class Coroutine:
+        async def get_system_info(self, request: Any, call: Any) -> Any:
+            raise errors.NotFound("workflow execution already completed")
+
+    class Function:
+        def get_system_info(self, request: Any, call: Any) -> Any:
+            raise errors.NotFound("workflow execution already completed")
+
+    family = Coroutine() if kind == "coroutine" else Function()
+    call = RecordingCall()
+    build_handlers([family], flushed=flushed)[WORKFLOW + "GetSystemInfo"](b"", call)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not call.done
+    if lost:
+        durable.set_exception(errors.Unavailable("please retry"))
+    else:
+        durable.set_result(None)
+    await call.answered.wait()
+    assert isinstance(call.error, errors.Unavailable if lost else errors.NotFound)

@@ -131,6 +131,7 @@ class Entities:
         self._meddled: set[str] = set()
         self._changed: list[Life] = []
         self._job_ids: set[str] = set()
+        self.run_ids: set[str] = set()
 
     # What is durable.
 
@@ -139,6 +140,7 @@ class Entities:
         if change.core is None:
             return
         core = entity.load(change.run_key, change.core).core
+        self.run_ids.add(core.run_id)
         if isinstance(core, ScheduleCore):
             self._written_schedule(change, core)
         elif isinstance(core, JobCore):

@@ -5,6 +5,7 @@ It sees every batch that becomes durable and every reply that leaves the server.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from tests.simulation.entities import Entities
 from tests.simulation.records import NAMES, Record
 
 from perdure.engine.execution import Kind
+from perdure.engine.machines.workflow import COMPLETED_MESSAGE
 from perdure.rpc import tokens
 from perdure.storage.base import Batch, RunChange
 
@@ -21,6 +23,7 @@ OWED = (Kind.FOLLOW_UP, Kind.SCHEDULED)
 """What a closed run may still owe others."""
 OPEN_STATUSES = (1, 8)
 """Running and paused."""
+_NAMED_RUN = re.compile(r"\bRunId: ([0-9a-f-]{36})")
 _NONE = ((-1, 0), 0, b"")
 LONG_NS = 30_000_000_000
 """Longer than any answer is on its way out of the server."""
@@ -187,6 +190,17 @@ class Ledger:
         if check is not None:
             check(request, reply, arrived_ns)
         self.entities.replied(method, request, reply)
+
+    def refused(self, method: str, request: Any, message: str) -> None:
+        """A refusal may name a run, or say that one has ended: that is durable, too."""
+        for run_id in _NAMED_RUN.findall(message):
+            if run_id not in self.entities.run_ids:
+                self._record(run_id)
+        who = getattr(request, "workflow_execution", None)
+        if message == COMPLETED_MESSAGE and who is not None:
+            runs = self.by_workflow.get(who.workflow_id, ())
+            if runs and not any(run.end or run.deleted for run in runs if who.run_id in ("", run.who.run_id)):
+                self._complain(f"{method}: {who.workflow_id} was said to be completed, and is durably open")
 
     def _record(self, run_id: str) -> Record | None:
         record = self.by_run_id.get(run_id)

@@ -120,6 +120,7 @@ class Network:
         if data is None:
             world.counts[f"status {code}"] += 1
             world.trace(f"{exchange.method} refused {code} {message}", b"")
+            world.ledger.refused(exchange.method, exchange.request, message)
             self._back(exchange, None, code, message)
             return
         reply = REPLIES[exchange.method].FromString(data)

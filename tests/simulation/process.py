@@ -96,7 +96,8 @@ class Process:
             except Unavailable:  # a disk that fails now: an operator would start it again
                 await asyncio.sleep(1)
         self.runtime = runtime
-        self.handlers = build_handlers(server._families(runtime, Polls(runtime), cluster_id))
+        families = server._families(runtime, Polls(runtime), cluster_id)
+        self.handlers = build_handlers(families, flushed=runtime.executor.flushed)
         runtime.start()
         self.serving = True
         world.note("serving")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner
 from tests.testing.workflows import Broken, Carrier, Once, Order, Receipt, Shop, Sleeper, charge_card, reserve
 
 from perdure.testing import Env, Stalled, WorkflowTaskFailed, assert_replays
+from perdure.testing.watch import _soon
 
 BOOK = Order("book", 20)
 
@@ -194,8 +197,10 @@ async def test_a_saved_history_replays(perdure: Env, tmp_path: Path) -> None:
         assert_replays(Shop, tmp_path / "*.txt")
     other = (tmp_path / "order.json").read_text().replace("reserve", "unreserve")
     (tmp_path / "other.json").write_text(other)
-    with pytest.raises(AssertionError, match=r"other\.json does not replay"):
+    (tmp_path / "third.json").write_text((tmp_path / "order.json").read_text())
+    with pytest.raises(AssertionError, match=r"other\.json does not replay") as raised:
         assert_replays([Shop], tmp_path / "*.json")
+    assert str(raised.value).count("does not replay") == 1, "those before and after it do"
 
 
 @pytest.mark.parametrize("perdure", ["manual"], indirect=True)
@@ -213,3 +218,26 @@ async def test_sync_activities_and_other_runners(perdure: Env) -> None:
     async with perdure.worker(Once, activities=[real], workflow_runner=UnsandboxedWorkflowRunner()):
         assert await perdure.execute(Once.run, BOOK) == "book"
     assert workflow
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ([RPCStatusCode.RESOURCE_EXHAUSTED] * 3, [False, False, False, False]),
+        ([RPCStatusCode.UNAVAILABLE], [False, True]),
+        ([RPCStatusCode.NOT_FOUND], [False]),
+    ],
+)
+async def test_a_busy_workflow_is_asked_again_at_once_and_other_trouble_is_left_to_the_sdk(
+    answers: list[RPCStatusCode], asked: list[bool]
+) -> None:
+    retries = []
+
+    async def ask(retry: bool) -> None:
+        retries.append(retry)
+        if len(retries) <= len(answers):
+            raise RPCError("no", answers[len(retries) - 1], b"")
+
+    with contextlib.suppress(RPCError):
+        await _soon(ask)
+    assert retries == asked

@@ -60,6 +60,7 @@ class _Waiting:
     async def _send(self, update: str, *args: Any) -> Reply | None:
         """None: the workflow is closed. The id stays the same over all tries, so that it counts once."""
         update_id = str(uuid.uuid4())
+        ended = False
         for pause_s in PAUSES_S:
             try:
                 reply: Reply = await self._handle.execute_update(
@@ -67,7 +68,11 @@ class _Waiting:
                 )
                 return reply
             except WorkflowUpdateFailedError as error:
-                return _refusal(error, update)
+                if not _unanswered(error):
+                    return _refusal(error, update)
+                if ended:
+                    return None
+                ended = True  # or it goes on in another run
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     return None
@@ -177,6 +182,11 @@ def _refusal(error: WorkflowUpdateFailedError, update: str) -> Reply:
     if f"'{update}' expected but not found" in str(cause):
         return Reply("unknown", "This workflow does not wait for an answer.")
     raise error
+
+
+def _unanswered(error: WorkflowUpdateFailedError) -> bool:
+    """Whether the run has ended with the answer in hand."""
+    return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
 
 
 def _list_of(kind: type[Any]) -> type[list[Any]]:

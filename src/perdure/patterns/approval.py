@@ -26,6 +26,7 @@ from typing import Any, Literal, cast
 from temporalio import workflow
 
 from perdure.patterns import options as presets
+from perdure.patterns.early import Early
 from perdure.patterns.holder import held
 from perdure.patterns.options import Options
 from perdure.patterns.replies import Reply, decoded, for_next_run, refuse_unless_taken, why
@@ -37,8 +38,8 @@ QUERY = "perdure_approvals"
 """The query: `list[ApprovalState]`."""
 MAX_REMINDERS = 200
 LONGEST_ID = 200
-MAX_EARLY = 100
-"""Signals that wait for their approval to be opened; more are ignored."""
+SPELLING = "perdure_approval_spelling"
+"""The patch: runs that have begun without it may have taken names with spaces around them by signal."""
 REMEMBERED = 50
 """Decided approvals that a run hands to the next one, for late answers."""
 
@@ -179,19 +180,29 @@ class Desk:
 
     def __init__(self) -> None:
         self.all: dict[str, Live] = {}
-        self.early: list[Answer] = []
-        """By signal, before their approval was open."""
+        self.early: Early[Answer] = Early(lambda answer: answer.approval)
+        self._hears_signals = False
 
     @classmethod
     def current(cls) -> "Desk":
-        """Of the current run; made on first use. The query's handler is what holds it."""
+        """Of the current run; made on first use."""
+        desk = cls.first()
+        if not desk._hears_signals:
+            desk._hears_signals = True
+            workflow.set_signal_handler(NAME, desk.signal)
+        return desk
+
+    @classmethod
+    def first(cls) -> "Desk":
+        """The same, before anything is known of the workflow. The query's handler is what holds it.
+
+        The SDK keeps signals until somebody hears them, but not updates."""
         desk = held(QUERY, cls)
         if desk is not None:
             return desk
         desk = cls()
         workflow.set_query_handler(QUERY, desk.query)
         workflow.set_update_handler(NAME, desk.update, validator=desk.validate)
-        workflow.set_signal_handler(NAME, desk.signal)
         return desk
 
     def claim(self, id: str, request: ApprovalRequest) -> Live | None:
@@ -214,10 +225,7 @@ class Desk:
 
     def admit(self, id: str) -> None:
         """Take what was said early, now that it is open."""
-        early, self.early = self.early, [answer for answer in self.early if answer.approval != id]
-        for answer in early:
-            if answer.approval == id:
-                self.hear(answer)
+        self.early.admit(id, self.take, self.unheard)
 
     def carry(self) -> list[ApprovalState]:
         """For the next run: what is open, and the newest of what is decided."""
@@ -225,7 +233,7 @@ class Desk:
 
     def restore(self, states: Sequence[ApprovalState], early: Sequence[Answer]) -> None:
         """From the run before."""
-        self.early.extend(early)
+        self.early.keep(*early)
         for state in states:
             self.all.setdefault(state.id, Live(state))
 
@@ -235,28 +243,36 @@ class Desk:
     def validate(self, *answer: Any) -> None:
         given = _answer(answer)
         if isinstance(given, Answer):
+            refuse_unless_taken(_spelling(given))
             live = self.all.get(given.approval)
+            if live is None and self._may_open(given.approval):
+                return
             given = live.state.judge(given, workflow.now()) if live is not None else self._unknown(given)
         refuse_unless_taken(given)
 
-    def update(self, *answer: Any) -> Reply:
+    def _may_open(self, id: str) -> bool:
+        opened = any(live.claimed for live in self.all.values())
+        return 0 < len(id) <= LONGEST_ID and self.early.may_come(opened)
+
+    async def update(self, *answer: Any) -> Reply:
         given = _answer(answer)
-        return self.take(given) if isinstance(given, Answer) else given
+        if isinstance(given, Reply):
+            return given
+        return self.take(given) if given.approval in self.all else await self.early.reply(given)
 
     def signal(self, *answer: Any) -> None:
         given = _answer(answer)
         if isinstance(given, Reply):
             workflow.logger.warning("a signal %s was ignored: %s", NAME, given.text)
-        elif given.approval not in self.all and len(self.early) < MAX_EARLY:
-            self.early.append(given)
-        else:
-            self.hear(given)
+        elif not (spelt := _spelling(given)).taken and workflow.patched(SPELLING):
+            self.unheard(given, spelt)
+        elif given.approval not in self.all and not self.early.full:
+            self.early.keep(given)
+        elif not (reply := self.take(given)).taken:
+            self.unheard(given, reply)
 
-    def hear(self, answer: Answer) -> None:
-        """What nobody waits for a reply to."""
-        reply = self.take(answer)
-        if reply.taken:
-            return
+    def unheard(self, answer: Answer, reply: Reply) -> None:
+        """It does not count, and nobody waits to be told."""
         workflow.logger.warning("a signal %s was ignored: %s", NAME, reply.text)
         live = self.all.get(answer.approval)
         if live is not None and len(live.state.audit) < MAX_AUDIT:
@@ -366,3 +382,10 @@ def _reminders(remind: timedelta | Sequence[Moment], now: datetime, end: datetim
     if count > MAX_REMINDERS:
         raise ValueError(f"remind: every {remind} would be {count} reminders, more than {MAX_REMINDERS}")
     return [now + remind * number for number in range(1, count + 1)]
+
+
+def _spelling(answer: Answer) -> Reply:
+    """A name with spaces around it looks like another's, and would get round the rule of four eyes."""
+    if answer.to == answer.to.strip():
+        return Reply("taken", "")
+    return Reply("refused", f"Write {answer.to.strip()!r} without the spaces around it.")

@@ -18,6 +18,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns import options as presets
+from perdure.patterns.early import Early
 from perdure.patterns.holder import held
 from perdure.patterns.options import Options
 from perdure.patterns.replies import (
@@ -39,13 +40,12 @@ Q = TypeVar("Q")
 Args = TypeVarTuple("Args")
 
 COMPLETE, FAIL, HEARTBEAT = "perdure_callback_complete", "perdure_callback_fail", "perdure_callback_heartbeat"
+NAMES = (COMPLETE, FAIL, HEARTBEAT)
 """Updates and signals; their arguments are the id and a value: the payload, the message, the progress."""
 QUERY = "perdure_callbacks"
 """The query: `list[CallbackState]`."""
 LONGEST_ID = 200
 LONGEST_MESSAGE = 2000
-MAX_EARLY = 100
-"""Signals that wait for their callback to be opened; more are ignored."""
 REMEMBERED = 50
 """Callbacks that are over and that a run hands to the next one, for late calls."""
 NOT_MORE_OFTEN = timedelta(seconds=10)
@@ -99,7 +99,7 @@ class CallbackAddress:
 
 @dataclass(frozen=True)
 class EarlyCall:
-    """A signal that came before its callback was open."""
+    """What came before its callback was open."""
 
     name: str
     callback: str
@@ -317,37 +317,52 @@ class CallbackDesk:
 
     def __init__(self) -> None:
         self.all: dict[str, LiveCallback[Any]] = {}
-        self.early: list[EarlyCall] = []
+        self.early: Early[EarlyCall] = Early(lambda call: call.callback)
+        self._hears_signals = False
 
     @classmethod
     def current(cls) -> "CallbackDesk":
-        """Of the current run; made on first use. The query's handler is what holds it."""
+        """Of the current run; made on first use."""
+        desk = cls.first()
+        if not desk._hears_signals:
+            desk._hears_signals = True
+            for name in NAMES:
+                desk._hear_signals(name)
+        return desk
+
+    @classmethod
+    def first(cls) -> "CallbackDesk":
+        """The same, before anything is known of the workflow. The query's handler is what holds it.
+
+        The SDK keeps signals until somebody hears them, but not updates."""
         desk = held(QUERY, cls)
         if desk is not None:
             return desk
         desk = cls()
         workflow.set_query_handler(QUERY, desk.query)
-        for name in (COMPLETE, FAIL, HEARTBEAT):
-            desk._listen(name)
+        for name in NAMES:
+            desk._hear_updates(name)
         return desk
 
-    def _listen(self, name: str) -> None:
+    def _hear_updates(self, name: str) -> None:
         def validate(*args: Any) -> None:
             refuse_unless_taken(self.judge(name, args))
 
         async def update(*args: Any) -> Reply:
             return await self.take(name, args)
 
+        workflow.set_update_handler(name, update, validator=validate)
+
+    def _hear_signals(self, name: str) -> None:
         def signal(*args: Any) -> None:
             live, value = self._live(args)
-            unknown = live.status == "unknown" if isinstance(live, Reply) else not (live.claimed or live.state.outcome)
-            if unknown and len(self.early) < MAX_EARLY:
-                self.early.append(EarlyCall(name, args[0], sealed(value)))
-            else:
-                reply = live if isinstance(live, Reply) else live.take(name, value, workflow.now())
-                _warn_unless_taken(name, reply)
+            if _is_early(live) and not self.early.full:
+                self.early.keep(EarlyCall(name, args[0], sealed(value)))
+                return
+            reply = live if isinstance(live, Reply) else live.take(name, value, workflow.now())
+            if not reply.taken:
+                _unheard(name, reply)
 
-        workflow.set_update_handler(name, update, validator=validate)
         workflow.set_signal_handler(name, signal)
 
     def claim(self, id: str) -> LiveCallback[Any] | None:
@@ -366,11 +381,12 @@ class CallbackDesk:
 
     def admit(self, id: str) -> None:
         """Take what was said early, now that it is open."""
-        early, self.early = self.early, [call for call in self.early if call.callback != id]
-        for call in early:
-            if call.callback == id:
-                reply = self.all[id].take(call.name, raw(call.value), workflow.now())
-                _warn_unless_taken(call.name, reply)
+        live, now = self.all[id], workflow.now()
+        self.early.admit(
+            id,
+            lambda call: live.take(call.name, raw(call.value), now),
+            lambda call, reply: _unheard(call.name, reply),
+        )
 
     def carry(self) -> list[CallbackState]:
         """For the next run: what is open, and the newest of what is over."""
@@ -378,7 +394,7 @@ class CallbackDesk:
 
     def restore(self, states: Sequence[CallbackState], early: Sequence[EarlyCall]) -> None:
         """From the run before."""
-        self.early.extend(early)
+        self.early.keep(*early)
         for state in states:
             self.all.setdefault(state.id, LiveCallback(state))
 
@@ -387,15 +403,19 @@ class CallbackDesk:
 
     def judge(self, name: str, args: Sequence[Any]) -> Reply:
         live, value = self._live(args)
-        return live if isinstance(live, Reply) else live.judge(name, value, workflow.now())[0]
+        if not isinstance(live, Reply):
+            return live.judge(name, value, workflow.now())[0]
+        return Reply("taken", "") if live.status == "unknown" and self._may_open(args[0]) else live
+
+    def _may_open(self, id: str) -> bool:
+        opened = any(live.claimed for live in self.all.values())
+        return 0 < len(id) <= LONGEST_ID and self.early.may_come(opened)
 
     async def take(self, name: str, args: Sequence[Any]) -> Reply:
         live, value = self._live(args)
-        if isinstance(live, Reply):
-            return live
-        if not live.claimed and not live.state.outcome:  # just continued: its type is not known yet
-            await workflow.wait_condition(lambda: live.claimed)
-        return live.take(name, value, workflow.now())
+        if _is_early(live):
+            return await self.early.reply(EarlyCall(name, args[0], sealed(value)))
+        return live if isinstance(live, Reply) else live.take(name, value, workflow.now())
 
     def _live(self, args: Sequence[Any]) -> tuple[LiveCallback[Any] | Reply, Any]:
         if not 1 <= len(args) <= 2 or not isinstance(args[0], str):
@@ -409,9 +429,15 @@ class CallbackDesk:
         return live, value
 
 
-def _warn_unless_taken(name: str, reply: Reply) -> None:
-    if not reply.taken:
-        workflow.logger.warning("a signal %s was ignored: %s", name, reply.text)
+def _is_early(live: LiveCallback[Any] | Reply) -> bool:
+    """Not open yet, or just continued: then the type is not known yet."""
+    if isinstance(live, Reply):
+        return live.status == "unknown"
+    return not live.claimed and not live.state.outcome
+
+
+def _unheard(name: str, reply: Reply) -> None:
+    workflow.logger.warning("a signal %s was ignored: %s", name, reply.text)
 
 
 def _fails(error: BaseException) -> bool:

@@ -26,9 +26,10 @@ JSON = (b"json/plain", b"binary/null")
 class Reply:
     """What became of an answer."""
 
-    status: Literal["taken", "again", "late", "refused", "unknown"]
+    status: Literal["taken", "early", "again", "late", "refused", "unknown"]
     """`taken`: it counts. `again`: it was said before, and nothing has changed. `late`: it is over, and nothing has
-    changed. `refused`: this answer, or who gives it, can't be taken. `unknown`: nothing of this id waits here."""
+    changed. `early`: nothing of this id is open yet; the answer is kept until it is. `refused`: this answer, or who
+    gives it, can't be taken. `unknown`: nothing of this id waits here."""
     text: str
     """A sentence for who has answered; what was decided is in it."""
     outcome: str = ""

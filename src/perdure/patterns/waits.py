@@ -39,20 +39,20 @@ class Waits:
     approvals: list[ApprovalState] = field(default_factory=list)
     callbacks: list[CallbackState] = field(default_factory=list)
     early_answers: list[Answer] = field(default_factory=list)
-    """Signals for approvals that were not open yet."""
+    """Those for approvals that were not open yet."""
     early_calls: list[EarlyCall] = field(default_factory=list)
-    """Signals for callbacks that were not open yet."""
+    """Those for callbacks that were not open yet."""
 
     @classmethod
     def carry(cls) -> Self:
         """Everything of the current run. No `await` may come between this and `workflow.continue_as_new`: what is
         answered meanwhile would be lost."""
         people, systems = Desk.current(), CallbackDesk.current()
-        return cls(VERSION, people.carry(), systems.carry(), list(people.early), list(systems.early))
+        return cls(VERSION, people.carry(), systems.carry(), people.early.carry(), systems.early.carry())
 
     def restore(self) -> None:
-        """Go on with it. In the `__init__` of a workflow, with `@workflow.init`, so that answers find who takes them
-        from the first moment on; that is also what update-with-start needs."""
+        """Go on with it. In the `__init__` of a workflow, with `@workflow.init`: the answers of the first workflow task
+        are heard before `run` begins."""
         if self.version > VERSION:
             raise ValueError(f"these waits are of version {self.version}, from a newer perdure: upgrade this worker")
         Desk.current().restore(self.approvals, self.early_answers)

@@ -93,6 +93,8 @@ class Env:
         self._plain_client = Client(host.service, namespace=self.namespace, **self._options)
         self._workers: list[_Worker] = []
         self._replay = replay
+        self._which: Callable[[list[History]], list[History]] = list
+        """Of all histories, those to replay in the end."""
         self._evict = False
         self._fault: Fault | None = None
 
@@ -377,7 +379,7 @@ class Env:
         return texts
 
     async def _all_runs(self) -> list[History]:
-        return await self.histories() if any(worker.workflows for worker in self._workers) else []
+        return self._which(await self.histories()) if any(worker.workflows for worker in self._workers) else []
 
 
 @contextlib.contextmanager

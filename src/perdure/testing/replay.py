@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,19 @@ async def replay(
     workflows: Sequence[type], histories: Mapping[str, WorkflowHistory], options: Mapping[str, Any]
 ) -> list[str]:
     """Replay named histories; what fails, a text each."""
-    replayer = Replayer(workflows=workflows, **options)
+    names = list(histories)
+
+    async def given() -> AsyncIterator[WorkflowHistory]:
+        for history in histories.values():
+            yield history
+
     failures = []
-    for name, history in histories.items():
-        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-        if result.replay_failure is not None:
-            failures.append(f"{name} does not replay: {result.replay_failure}")
+    async with Replayer(workflows=workflows, **options).workflow_replay_iterator(given()) as results:
+        async for result in results:
+            name = names.pop(0)
+            if result.replay_failure is not None:
+                failures.append(f"{name} does not replay: {result.replay_failure}")
+    assert not names, f"not replayed: {names}"
     return failures
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.enums.v1 import failed_cause_pb2 as causes
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import History, HistoryEvent
-from temporalio.service import ServiceClient
+from temporalio.service import RPCError, RPCStatusCode, ServiceClient
 
 from perdure.engine.decision import Decision
 from perdure.runtime.namespace_time import Mode
@@ -26,6 +26,26 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 LOOK_EVERY_S = 0.25
+BUSY_TRIES = 50
+BUSY_PAUSE_S = 0.01
+MAY_BE_BUSY = {
+    "execute_multi_operation",
+    "request_cancel_workflow_execution",
+    "signal_with_start_workflow_execution",
+    "signal_workflow_execution",
+    "start_workflow_execution",
+    "update_workflow_execution",
+}
+"""Calls that a workflow between two of its runs has no time for."""
+_FINAL = {
+    RPCStatusCode.ALREADY_EXISTS,
+    RPCStatusCode.FAILED_PRECONDITION,
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNIMPLEMENTED,
+}
+"""Nobody asks again after these."""
 _HARMLESS = {
     causes.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
     causes.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_UPDATE,
@@ -191,10 +211,27 @@ class WatchedService(ServiceClient):
         metadata: Mapping[str, str | bytes],
         timeout: timedelta | None,
     ) -> M:
-        call: Coroutine[Any, Any, M] = self._service._rpc_call(
-            rpc, req, resp_type, service=service, retry=retry, metadata=metadata, timeout=timeout
-        )
-        return await self._watch.race(call)
+        def ask(retry: bool) -> Coroutine[Any, Any, M]:
+            return self._service._rpc_call(
+                rpc, req, resp_type, service=service, retry=retry, metadata=metadata, timeout=timeout
+            )
+
+        return await self._watch.race(_soon(ask) if retry and rpc in MAY_BE_BUSY else ask(retry))
+
+
+async def _soon(ask: Callable[[bool], Awaitable[M]]) -> M:
+    """Ask again at once while the workflow is busy: the SDK would wait for a second of real time, and longer. All other
+    trouble is left to it."""
+    for _ in range(BUSY_TRIES):
+        try:
+            return await ask(False)
+        except RPCError as error:
+            if error.status in _FINAL:
+                raise
+            if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+                break
+        await asyncio.sleep(BUSY_PAUSE_S)
+    return await ask(True)
 
 
 def _text(failure: Failure) -> str:

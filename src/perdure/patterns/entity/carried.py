@@ -21,6 +21,8 @@ FORM = 1
 """Version of the form."""
 MARK = "perdure_entity"
 """The first key of it, which tells it from a state that a run is started with."""
+UPDATE = "update"
+"""In place of whether a message may come again: it may, and it is an update."""
 ENVELOPE = "perdure_message"
 """The only key of the first argument of a message that has an id."""
 
@@ -163,8 +165,8 @@ class Carried:
     handled: int
     window: Window
     dead: DeadLetters
-    signals: list[tuple[str, str, list[Payload], bool]]
-    """Not yet handled: name, id, arguments, and whether they may come again by that id."""
+    signals: list[tuple[str, str, list[Payload], bool | str]]
+    """Not yet handled: name, id, arguments, and whether they may come again by that id (or `UPDATE`)."""
     later: dict[str, Later] = field(default_factory=dict)
 
     def payload(self) -> Payload:

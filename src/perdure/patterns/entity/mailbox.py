@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
@@ -20,10 +20,11 @@ from temporalio.converter import DefaultFailureConverter
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns.entity import errors
-from perdure.patterns.entity.carried import Carried, DeadLetters, Later, Letter, Reply, Window, digest, opened
+from perdure.patterns.entity.carried import UPDATE, Carried, DeadLetters, Later, Letter, Reply, Window, digest, opened
 from perdure.patterns.entity.errors import refusal
 from perdure.patterns.entity.handlers import Definition
 from perdure.patterns.entity.plan import Plan
+from perdure.patterns.holder import was_reset
 
 RETRY = "perdure_retry"
 DROP = "perdure_drop"
@@ -49,7 +50,13 @@ class Message:
     """Of an update."""
     remembered: bool = True
     """Whether it has an id by which it may come again."""
+    taken_along: bool = False
+    """An update for whose reply nobody waits."""
     context: contextvars.Context | None = None
+
+    @property
+    def kind(self) -> Literal["update", "signal"]:
+        return "signal" if self.reply is None and not self.taken_along else "update"
 
     @property
     def content(self) -> str:
@@ -91,8 +98,8 @@ class Mailbox:
         self._keep(self.plan.decode_state(carried.version, carried.state, converter))
         self.handled = self.handled_before = carried.handled
         self.later = carried.later
-        for name, key, args, remembered in carried.signals:
-            self._enqueue(Message(name, key, args, remembered=remembered))
+        for name, key, args, again in carried.signals:
+            self._enqueue(Message(name, key, args, remembered=bool(again), taken_along=again == UPDATE))
 
     def begin(self) -> None:
         """With the first state of all."""
@@ -105,7 +112,9 @@ class Mailbox:
     def payload(self) -> Payload:
         """What the next run needs."""
         assert self._encoded is not None
-        signals = [(each.name, each.id, each.args, each.remembered) for each in self.queue]
+        signals = [
+            (each.name, each.id, each.args, UPDATE if each.taken_along else each.remembered) for each in self.queue
+        ]
         return Carried(
             self.plan.version, self._encoded, self.handled, self.window, self.dead, signals, self.later
         ).payload()
@@ -133,7 +142,7 @@ class Mailbox:
 
     def validate(self, name: str, args: Sequence[RawValue]) -> None:
         """Raises what refuses an update. Changes nothing."""
-        if self.draining():
+        if self.draining() and (self.closing or not was_reset()):
             raise refusal("this entity moves to its next run: send the message again", errors.DRAINING)
         key, payloads = self._opened(args)
         if known := self.window.replies.get(key):
@@ -148,10 +157,17 @@ class Mailbox:
     async def update(self, name: str, args: Sequence[RawValue]) -> RawValue:
         """The reply, when its turn has come."""
         key, payloads = self._opened(args)
+        takes_along = self.draining() and name not in (RETRY, DROP)
         self._updates += 1
         known = self.window.replies.get(key)
         if known is not None:
             return _given(known[1]) if known[0] == digest(name, payloads) else _raise(_reused(key))
+        if takes_along:
+            # A reset may hand a run all that later runs have had: nobody would send that again. So it is not refused,
+            # as what is new would be, and not all waited for in this run. The failure has no stack trace: thousands of
+            # them would be too much for the answer to one workflow task.
+            self._enqueue(Message(name, key, payloads, taken_along=True))
+            return _given(_failure(refusal("the next run has it: send it again to hear its reply", errors.DRAINING)))
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._enqueue(Message(name, key, payloads, reply, context=contextvars.copy_context()))
         return _given(await reply)
@@ -274,8 +290,7 @@ class Mailbox:
     async def _acted(self, message: Message) -> Reply:
         if message.reply is not None and message.name in (RETRY, DROP):
             return await self._letter(message)
-        kind = "signal" if message.reply is None else "update"
-        return await self._turn(kind, message, lambda error: self._failed(message, error))
+        return await self._turn(message.kind, message, lambda error: self._failed(message, error))
 
     async def _turn(self, kind: Any, message: Message, failed: Callable[[BaseException], Reply]) -> Reply:
         """Handle it on a copy of the state, in a task of its own: what fails leaves nothing behind."""
@@ -339,9 +354,9 @@ class Mailbox:
 
     def _failed(self, message: Message, error: BaseException) -> Reply:
         """An update tells its sender; a signal becomes a dead letter."""
-        if message.reply is None or not workflow.is_failure_exception(error):
+        if message.kind == "signal" or not workflow.is_failure_exception(error):
             workflow.logger.warning("%s %s failed: %s", message.name, message.id, error, exc_info=error)
-        if message.reply is None:
+        if message.kind == "signal":
             text = f"{_type(error)}: {error}"
             self.dead.put(message.name, message.id, message.args, text, workflow.now().isoformat())
             return Reply("none")

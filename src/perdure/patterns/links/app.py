@@ -39,10 +39,12 @@ UNREACHABLE = (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowQuery
 MAX_BODY_BYTES = 1024 * 1024
 TIMEOUT = timedelta(seconds=10)
 """How long a worker may take to answer."""
-STATUSES = {"taken": 200, "again": 409, "late": 410, "refused": 422, "unknown": 404, "forged": 403, "expired": 410}
+STATUSES = {"taken": 200, "early": 202, "again": 409, "late": 410, "refused": 422, "unknown": 404}
+STATUSES |= {"forged": 403, "expired": 410}
 """The HTTP status of a reply."""
 TITLES = {
     "taken": "Thank you",
+    "early": "This is not open yet",
     "again": "This was answered before",
     "late": "This is over",
     "refused": "This can't be taken",
