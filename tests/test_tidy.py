@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "server": ("rpc", "runtime", "engine", "storage", "visibility", "errors", "config", "clock"),
     "testing": ("testing", "server", "runtime", "engine.decision", "engine.queues", "config", "clock"),
     "patterns": ("patterns",),
-    "cli": ("cli", "server", "storage.check", "rpc.http.openapi", "errors", "values", "config"),
+    "cli": ("cli", "server", "runtime.check", "storage.check", "rpc.http.openapi", "errors", "values", "config"),
 }
 """rpc -> runtime -> {engine, storage, visibility}: part of the package -> what it may import of the others."""
 

@@ -164,6 +164,12 @@ class NamespaceUnavailable(Unavailable):
         self.namespace = namespace
 
 
+class DataLoss(PerdureError):
+    """What is stored can't be read: the file is damaged. Trying again does not help."""
+
+    code = 15
+
+
 class Unauthenticated(PerdureError):
     code = 16
 
@@ -172,3 +178,7 @@ class StartupError(PerdureError):
     """The server can't start; the message is one sentence that says what is wrong and what to do."""
 
     code = 9
+
+
+class DamagedFile(StartupError):
+    """The server can't start because its file is damaged, or its log is missing."""

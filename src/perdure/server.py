@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 
 from perdure.clock import Clock, Ids, RandomIds, RealClock
 from perdure.config import Dynamic, Settings, Skipping, address
-from perdure.errors import InvalidArgument, StartupError
+from perdure.errors import DamagedFile, DataLoss, InvalidArgument, StartupError
 from perdure.rpc import validate
 from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
@@ -180,15 +180,7 @@ class Server:
         _check_namespaces(settings)
         storage = SqliteStorage.open_file(settings.db) if settings.db is not None else SqliteStorage.open_memory()
         try:
-            clock = self._clock or RealClock(asyncio.get_running_loop())
-            runtime = await Runtime.open(
-                storage,
-                clock,
-                self._ids,
-                settings.dynamic,
-                cache_bytes=settings.execution_cache_bytes,
-                skipping=settings.skipping,
-            )
+            runtime = await self._open(storage)
             cluster_id = await self._prepare(runtime)
             polls = Polls(runtime)
             families, services = self._families(runtime, polls, cluster_id), SERVICES
@@ -210,6 +202,23 @@ class Server:
             raise
         self._runtime, self._polls = runtime, polls
         runtime.start()
+
+    async def _open(self, storage: SqliteStorage) -> Runtime:
+        settings = self.settings
+        try:
+            return await Runtime.open(
+                storage,
+                self._clock or RealClock(asyncio.get_running_loop()),
+                self._ids,
+                settings.dynamic,
+                cache_bytes=settings.execution_cache_bytes,
+                skipping=settings.skipping,
+            )
+        except DataLoss as error:
+            raise DamagedFile(
+                f"The database {settings.db} is damaged: {error}; `perdure check {settings.db}` tells what is left of "
+                "it, and a backup brings it back."
+            ) from error
 
     async def _start_http(self, handlers: Mapping[str, Handler]) -> None:
         if self.settings.http_port is None:

@@ -214,6 +214,175 @@ def test_no_room_for_a_new_file(tmp_path: Path) -> None:
     disk.close()
 
 
+def test_so_little_room_that_sqlite_does_not_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no word for an index of the log that finds no room: that is an error of the disk like any other."""
+    from tests.storage.disk import Disk
+
+    def failing(operation: str, file: str) -> None:
+        raise apsw.IOError("disk I/O error")
+
+    disk = Disk()
+    disk.fault = failing
+    with pytest.raises(StartupError, match=r"The disk of .* does not work"):
+        SqliteStorage.open_file(tmp_path / "a.db", vfs=disk.name)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=16 * 1024))
+    with pytest.raises(StartupError, match="no room left on the disk"):
+        SqliteStorage.open_file(tmp_path / "a.db", vfs=disk.name)
+    disk.close()
+
+
+async def test_a_file_with_two_names_is_refused(file: Path) -> None:
+    """Lock and log stand beside one of them."""
+    other = file.with_name("other.db")
+    storage = SqliteStorage.open_file(file)
+    os.link(file, other)
+    for path in (file, other):
+        assert "has 2 names (hard links)" in refusal(path)
+    await Commits(storage)(meta={"still": b"works"})
+    await storage.close()
+    other.unlink()
+    storage = SqliteStorage.open_file(file)
+    assert await storage.meta("still") == b"works"
+    await storage.close()
+
+
+async def test_the_schema_is_in_the_file_itself(tmp_path: Path) -> None:
+    storage = SqliteStorage.open_file(tmp_path / "a.db")
+    shutil.copy(tmp_path / "a.db", tmp_path / "alone.db")
+    await storage.close()
+    assert check_file(tmp_path / "alone.db") == []
+    database = sqlite3.connect(tmp_path / "alone.db")
+    assert database.execute("PRAGMA user_version").fetchone() == (opening.SCHEMA_VERSION,)
+    database.close()
+
+
+def test_a_beginning_without_its_log(tmp_path: Path) -> None:
+    """What a file was whose schema was in the log, and the log is gone."""
+    database = sqlite3.connect(tmp_path / "a.db")
+    database.execute(f"PRAGMA application_id = {opening.APPLICATION_ID}")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.close()
+    before = (tmp_path / "a.db").read_bytes()
+    assert "is nothing but a beginning, the rest was in the write-ahead log" in refusal(tmp_path / "a.db")
+    assert "is nothing but a beginning" in check_file(tmp_path / "a.db")[0]
+    assert (tmp_path / "a.db").read_bytes() == before
+
+
+KEEPS_WRITING = (
+    "import sys\n"
+    "from perdure.storage.base import Batch\n"
+    "from perdure.storage.sqlite import SqliteStorage\n"
+    "storage = SqliteStorage.open_file(sys.argv[1])\n"
+    "def next_batch(number):\n"
+    "    def done(error):\n"
+    "        print(number, flush=True)\n"
+    "        next_batch(number + 1)\n"
+    "    storage.submit(Batch(meta={'n': b'%d' % number}), done)\n"
+    "next_batch(0)\n"
+    "sys.stdin.read()\n"
+)
+
+
+@pytest.fixture
+def killed(file: Path) -> Path:
+    """A file whose newest changes are in its log alone, since the server was killed."""
+    with subprocess.Popen(
+        python(KEEPS_WRITING, file), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(20):
+            process.stdout.readline()
+        process.kill()
+    return file
+
+
+def test_a_log_that_was_removed_is_missed(killed: Path) -> None:
+    log_of(killed).rename(killed.with_name("away"))
+    before = killed.read_bytes()
+    for _ in range(2):
+        assert "-wal is missing, and with it acknowledged changes: put it back beside the database" in refusal(killed)
+        assert "-wal is missing" in check_file(killed)[0]
+    assert killed.read_bytes() == before and not log_of(killed).exists()
+    killed.with_name("away").rename(log_of(killed))
+    assert check_file(killed) == []
+
+
+async def test_without_its_index_the_database_goes_on_without_the_log(killed: Path) -> None:
+    """As the sentence says; so does a backup that was put in its place, without both."""
+    log_of(killed).unlink()
+    Path(f"{killed}-shm").unlink()
+    assert check_file(killed) == []
+    storage = SqliteStorage.open_file(killed)
+    assert await storage.max_run_key() == 59
+    await storage.close()
+
+
+async def test_no_log_is_missed_that_others_have_copied_into_the_database(killed: Path) -> None:
+    """Another program that closes the database cleanly takes the log away. The lock of the dead server stays."""
+    database = sqlite3.connect(killed)
+    (number,) = database.execute("SELECT value FROM meta WHERE key = 'n'").fetchone()
+    database.close()
+    assert killed.with_name("a.db.lock").exists() and not log_of(killed).exists()
+    assert check_file(killed) == []
+    storage = SqliteStorage.open_file(killed)
+    assert await storage.meta("n") == number
+    await storage.close()
+
+
+@pytest.mark.parametrize("how", ["vacuum", "backup", "command", "copied"])
+async def test_no_log_is_missed_of_a_copy(file: Path, tmp_path: Path, how: str) -> None:
+    """Taken while a server runs; the last one is of all files, for which the server stands still."""
+    storage = SqliteStorage.open_file(file)
+    await Commits(storage)(meta={"a": b"1"})
+    copy = tmp_path / "copy.db"
+    database = sqlite3.connect(file)
+    if how == "vacuum":
+        database.execute("VACUUM INTO ?", (str(copy),))
+    elif how == "backup":
+        database.backup(target := sqlite3.connect(copy))
+        target.close()
+    elif how == "command":
+        opening.back_up(storage._connection, copy)
+    else:
+        for suffix in ("", "-wal", "-shm"):
+            shutil.copy(f"{file}{suffix}", f"{copy}{suffix}")
+    database.close()
+    await storage.close()
+    assert check_file(copy) == []
+    storage = SqliteStorage.open_file(copy)
+    assert await storage.meta("a") == b"1"
+    await storage.close()
+
+
+async def test_no_log_is_missed_of_which_all_is_in_the_database(file: Path, tmp_path: Path) -> None:
+    """What a server leaves that is killed right behind a checkpoint."""
+    storage = SqliteStorage.open_file(file)
+    await Commits(storage)(meta={"a": b"1"})
+    copy = tmp_path / "copy.db"
+    shutil.copy(f"{file}-shm", f"{copy}-shm")
+    shutil.copy(file, copy)
+    assert "-wal is missing" in refusal(copy)
+    storage._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    shutil.copy(f"{file}-shm", f"{copy}-shm")
+    shutil.copy(file, copy)
+    await storage.close()
+    assert check_file(copy) == []
+    storage = SqliteStorage.open_file(copy)
+    assert await storage.meta("a") == b"1"
+    await storage.close()
+
+
+async def test_an_index_that_says_nothing_is_no_sign_of_a_log(file: Path) -> None:
+    """As after a power cut, which it does not outlive."""
+    index = Path(f"{file}-shm")
+    for content in (b"", bytes(32768), b"\xff" * 32768):
+        index.write_bytes(content)
+        storage = SqliteStorage.open_file(file)
+        assert await storage.max_run_key() == 59
+        await storage.close()
+
+
 async def test_a_second_server_is_refused_until_the_first_has_ended(file: Path) -> None:
     storage = SqliteStorage.open_file(file)
     assert f"Another server (process {os.getpid()}) is using" in refusal(file)
@@ -228,20 +397,9 @@ async def test_a_second_server_is_refused_until_the_first_has_ended(file: Path) 
 
 
 async def test_a_killed_server_leaves_a_file_that_opens_without_a_lock(file: Path) -> None:
-    code = (
-        "import sys\n"
-        "from perdure.storage.base import Batch\n"
-        "from perdure.storage.sqlite import SqliteStorage\n"
-        "storage = SqliteStorage.open_file(sys.argv[1])\n"
-        "def next_batch(number):\n"
-        "    def done(error):\n"
-        "        print(number, flush=True)\n"
-        "        next_batch(number + 1)\n"
-        "    storage.submit(Batch(meta={'n': b'%d' % number}), done)\n"
-        "next_batch(0)\n"
-        "sys.stdin.read()\n"
-    )
-    with subprocess.Popen(python(code, file), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        python(KEEPS_WRITING, file), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(50)]
         assert f"process {process.pid}" in refusal(file)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from perdure.clock import Clock, Timer
 from perdure.engine.execution import Key
+from perdure.errors import DataLoss
 from perdure.runtime.rows import engine_key
 from perdure.storage.base import DueItem, Storage
 
@@ -120,6 +121,8 @@ class Deadlines:
         _, run_key, kind, _ = dues[0]
         try:
             await self._act(run_key, kind, [key for _, _, _, key in dues])
+        except DataLoss as error:  # the next time would be no better
+            log.error("a deadline can't be acted on: %s", error)
         except Exception:
             log.exception("a deadline could not be acted on; trying again in a second")
             self._clock.call_at(self._now_ns() + RETRY_NS, lambda: self._again(dues))

@@ -16,6 +16,7 @@ from typing import Any
 from perdure.clock import Clock
 from perdure.config import Dynamic
 from perdure.engine.execution import Key
+from perdure.errors import DataLoss
 from perdure.runtime.backlog import MAX_IN_MEMORY, Task
 from perdure.runtime.queue import Poll, Poller, Queue, Scaling, Taken
 from perdure.runtime.rates import NEVER_NS
@@ -291,9 +292,8 @@ class Matching:
         except StopIteration as stop:
             self._handed_out(queue, poll, task, stop.value)
             return
-        except Exception:
-            log.exception("a task of queue %s could not be handed out", queue.name)
-            self._look_again(queue)
+        except Exception as error:
+            self._not_handed_out(queue, error)
             self._handed_out(queue, poll, task, Taken.STALE)
             return
         queue.serving += 1
@@ -302,14 +302,20 @@ class Matching:
     async def _finish(self, queue: Queue, poll: Poll, task: Task, iterator: Any, waiting: Any) -> None:
         try:
             taken = await _Resumed(iterator, waiting)
-        except Exception:
-            log.exception("a task of queue %s could not be handed out", queue.name)
-            self._look_again(queue)
+        except Exception as error:
+            self._not_handed_out(queue, error)
             taken = Taken.STALE
         finally:
             queue.serving -= 1
         self._handed_out(queue, poll, task, taken)
         self._match(queue)
+
+    def _not_handed_out(self, queue: Queue, error: Exception) -> None:
+        if isinstance(error, DataLoss):  # the next time would be no better
+            log.error("a task of queue %s can't be handed out: %s", queue.name, error)
+            return
+        log.error("a task of queue %s could not be handed out", queue.name, exc_info=error)
+        self._look_again(queue)
 
     def _handed_out(self, queue: Queue, poll: Poll, task: Task, taken: Taken) -> None:
         if taken is not Taken.SERVED and queue.limit is not None:

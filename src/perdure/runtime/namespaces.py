@@ -10,7 +10,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import NamespaceState
 
 from perdure.config import Dynamic
-from perdure.errors import FailedPrecondition, NamespaceNotFound
+from perdure.errors import DataLoss, FailedPrecondition, NamespaceNotFound
 from perdure.storage.base import Batch, NamespaceRow, Storage
 from perdure.visibility import schema
 
@@ -60,6 +60,17 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Namespace)
 
 
+def decoded(row: NamespaceRow) -> Namespace:
+    """A namespace as it was written. Raises `DataLoss`."""
+    try:
+        namespace = _decoder.decode(row.blob)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise DataLoss(f"namespace {row.name!r} can't be read") from error
+    if (namespace.id, namespace.name) != (row.id, row.name):
+        raise DataLoss(f"namespace {row.name!r} is stored under another name than its own")
+    return namespace
+
+
 class SearchAttributeRules:
     """Whether search attributes exist in a namespace and have values of their type."""
 
@@ -94,9 +105,10 @@ class Namespaces:
 
     @classmethod
     async def load(cls, storage: Storage, config: Dynamic) -> Namespaces:
+        """What is durable. Raises `DataLoss`."""
         namespaces = cls(config)
         for row in await storage.namespaces():
-            namespaces._put(_decoder.decode(row.blob))
+            namespaces._put(decoded(row))
         return namespaces
 
     def _put(self, namespace: Namespace) -> None:

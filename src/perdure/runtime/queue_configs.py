@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from google.protobuf.message import DecodeError
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueueConfig
 
 from perdure.engine.queues import activity_queue, nexus_queue
+from perdure.errors import DataLoss
 from perdure.runtime.executor import Executor
 from perdure.runtime.matching import Matching
 from perdure.storage.base import Batch, Storage
 
-_PREFIX = "task-queue-config/"
+PREFIX = "task-queue-config/"
 _LIMITED = {
     int(TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY): activity_queue,
     int(TaskQueueType.TASK_QUEUE_TYPE_NEXUS): nexus_queue,
@@ -21,6 +23,15 @@ _LIMITED = {
 
 _Key = tuple[str, int, str]
 """(namespace id, type, name)"""
+
+
+def decoded(name: str, blob: bytes) -> tuple[_Key, TaskQueueConfig]:
+    """An entry of the metadata whose key begins with `PREFIX`. Raises `DataLoss`."""
+    try:
+        namespace_id, kind, queue = name.removeprefix(PREFIX).split("/", 2)
+        return (namespace_id, int(kind), queue), TaskQueueConfig.FromString(blob)
+    except (ValueError, DecodeError) as error:
+        raise DataLoss(f"what was set for task queues can't be read at {name!r}") from error
 
 
 class QueueConfigs:
@@ -32,10 +43,9 @@ class QueueConfigs:
         self._configs: dict[_Key, TaskQueueConfig] = {}
 
     async def load(self, storage: Storage) -> None:
-        """What is durable."""
-        for name, blob in (await storage.meta_all(_PREFIX)).items():
-            namespace_id, kind, queue = name.removeprefix(_PREFIX).split("/", 2)
-            self._set((namespace_id, int(kind), queue), TaskQueueConfig.FromString(blob))
+        """What is durable. Raises `DataLoss`."""
+        for name, blob in (await storage.meta_all(PREFIX)).items():
+            self._set(*decoded(name, blob))
 
     def get(self, namespace_id: str, kind: int, name: str) -> TaskQueueConfig | None:
         """The configuration of a queue; None if nothing was ever set."""
@@ -85,4 +95,4 @@ class QueueConfigs:
 
 
 def _name(key: _Key) -> str:
-    return _PREFIX + "/".join(map(str, key))
+    return PREFIX + "/".join(map(str, key))

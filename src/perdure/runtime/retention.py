@@ -14,6 +14,7 @@ import logging
 
 from perdure.clock import Timer
 from perdure.engine.entity import spaces
+from perdure.errors import DataLoss
 from perdure.runtime.executor import Executor
 from perdure.runtime.follow_ups import owes
 from perdure.runtime.namespaces import Namespace, Namespaces
@@ -86,7 +87,7 @@ class Retention:
             after: ClosedRun | None = ClosedRun(executor.now_ns(), 0, 0)
             while page := await executor.storage.closed(namespace.id, after, MAX_AT_ONCE):
                 for after in page:
-                    run = await executor.by_key(after.run_key)
+                    run = await self._find(after.run_key)
                     if run is not None:
                         self.closed(run)
 
@@ -132,10 +133,18 @@ class Retention:
 
     async def _delete(self, run_key: int) -> bool:
         """False if the run has to stay for a while."""
-        run = await self._executor.by_key(run_key)
+        run = await self._find(run_key)
         if run is None:
             return True
         if owes(run):
             return False
         await self._executor.delete(run)
         return True
+
+    async def _find(self, run_key: int) -> Run | None:
+        """None as well for one that can't be read: it stays, and the others go."""
+        try:
+            return await self._executor.by_key(run_key)
+        except DataLoss as error:
+            log.error("a closed run can't be deleted: %s", error)
+            return None

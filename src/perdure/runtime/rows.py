@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 from temporalio.api.common.v1 import SearchAttributes
 
 from perdure.engine.attributes import shown
@@ -12,6 +13,7 @@ from perdure.engine.entity import EntityCore, encode_core, load_item
 from perdure.engine.entity import load as load_core
 from perdure.engine.execution import Core, Execution, Item, Key, Kind, encode, weight_bytes
 from perdure.engine.transition import Decision
+from perdure.errors import DataLoss
 from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
 from perdure.visibility import schema
 
@@ -26,6 +28,9 @@ NUMBERED = frozenset(
     }
 )
 """Kinds whose keys are numbers; stored with leading zeros so that they sort as such."""
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, LookupError, TypeError)
+"""What decoding raises on blobs and keys that are not ours."""
 
 _WIDTH = 12
 
@@ -65,7 +70,18 @@ def due_ns(item: Item, offset_ns: int) -> int | None:
 
 
 def load(stored: StoredRun) -> Execution:
-    """A run as it was last written."""
+    """A run as it was last written. Raises `DataLoss` when that can't be read."""
+    try:
+        return _load(stored)
+    except UNREADABLE as error:
+        _, workflow_id, run_id = stored.identity
+        raise DataLoss(
+            f"what is stored of workflow {workflow_id!r}, run {run_id}, is damaged: "
+            "check the database with `perdure check`, and restore a backup"
+        ) from error
+
+
+def _load(stored: StoredRun) -> Execution:
     execution = load_core(stored.run_key, stored.core)
     for kind, key, row in stored.pending:
         item = load_item(kind, row.blob)

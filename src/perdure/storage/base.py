@@ -247,7 +247,7 @@ class ReadFailed(Unavailable):
 class Storage(Protocol):
     """A backend. `submit` and `resume` are called from one thread, that of the event loop.
 
-    Reads raise `ReadFailed` when the disk fails.
+    Reads raise `ReadFailed` when the disk fails, `DataLoss` when what it gives is damaged.
     """
 
     def submit(self, batch: Batch, done: Done) -> None:

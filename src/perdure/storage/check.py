@@ -1,24 +1,28 @@
-"""A deep look into a database file, for `perdure check FILE`: is all there, and does it fit together.
+"""A deep look into a database file: can all of it be read, and do its tables fit together.
 
-The file is only read. A running server may go on using it.
+What the blobs in it mean is not known here: `perdure.runtime.check` adds that, for `perdure check FILE`. The file is
+only read. A running server may go on using it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import apsw
 from google.protobuf.message import DecodeError
 from temporalio.api.history.v1 import History
 
-from perdure.errors import StartupError
+from perdure.errors import DamagedFile
 from perdure.storage.base import EVENT_ID_BITS, MAX_EVENT_ID
 from perdure.storage.opening import open_to_read, startup_errors
 
+PROGRESS_ROWS = 10_000
 INTEGRITY_LIMIT = 100
 """So many findings of SQLite's own check at most."""
 
@@ -40,6 +44,10 @@ class Finding:
 
 
 Report: TypeAlias = "Progress | Finding"
+Content: TypeAlias = "Callable[[apsw.Connection], Iterator[Report]]"
+"""A further look, at a connection that sees one moment of the file."""
+
+_NO_DAMAGE = (apsw.IOError, apsw.CantOpenError, apsw.BusyError, apsw.FullError, apsw.NoMemError, apsw.AuthError)
 
 # Each: what is wrong, and a query for (what to name in the message).
 _REFERENCES = (
@@ -78,29 +86,39 @@ _REFERENCES = (
 
 
 def check_file(path: str | os.PathLike[str]) -> list[str]:
-    """What is wrong with a file, a sentence each; an empty list means that all is well."""
+    """What is wrong with a file, a sentence each; an empty list means that all is well. Errors: those of `examine`."""
     return [report.message for report in examine(path) if isinstance(report, Finding)]
 
 
-def examine(path: str | os.PathLike[str]) -> Iterator[Report]:
-    """Check everything; yields progress and findings as it goes. A large file takes a while."""
+def examine(path: str | os.PathLike[str], content: Content | None = None) -> Iterator[Report]:
+    """Check everything; yields progress and findings as it goes. A large file takes a while.
+
+    Raises `StartupError` when nothing is damaged, but the file can't be looked at: it is not there, not ours, too new.
+    """
     file = Path(path).resolve()
     yield Progress("opening the file")
     try:
-        with startup_errors(file):
+        with startup_errors(file, reading=True):
             connection = open_to_read(file)
-    except StartupError as error:
+    except DamagedFile as error:
         yield Finding(error.message)
         return
+    with closing(connection), startup_errors(file, reading=True):
+        yield from _look_at(connection, content)
+
+
+def _look_at(connection: apsw.Connection, content: Content | None) -> Iterator[Report]:
     try:
         connection.execute("BEGIN")  # one moment for all that follows
         yield from _integrity(connection)
         yield from _references(connection)
         yield from _histories(connection)
+        if content is not None:
+            yield from content(connection)
+    except _NO_DAMAGE:
+        raise
     except apsw.Error as error:
         yield Finding(f"The file can't be read further: {error}.")
-    finally:
-        connection.close()
 
 
 def _integrity(connection: apsw.Connection) -> Iterator[Report]:
@@ -118,30 +136,43 @@ def _references(connection: apsw.Connection) -> Iterator[Report]:
 
 
 def _histories(connection: apsw.Connection) -> Iterator[Report]:
+    """Runs and histories, side by side in the order of their keys: no more than a batch is in memory."""
     step = "histories"
-    (total,) = _row(connection, "SELECT count(*) FROM history")
+    total = rows_in(connection, "history")
     # What is in a space beside the namespace is no workflow and has no history.
-    workflows = "SELECT run_key FROM executions WHERE instr(namespace_id, '/') = 0"
-    runs = {run_key for (run_key,) in connection.execute(workflows)}
+    workflows = "SELECT run_key FROM executions WHERE instr(namespace_id, '/') = 0 ORDER BY run_key"
+    runs = (run_key for (run_key,) in connection.execute(workflows))
     garbage = {run_key for (run_key,) in connection.execute("SELECT run_key FROM garbage")}
-    run_key, next_event_id = 0, 1
-    seen = set()
-    for done, (row_id, blob) in enumerate(connection.execute("SELECT id, blob FROM history ORDER BY id")):
-        if done % 10_000 == 0:
-            yield Progress(step, done, total)
-        if row_id >> EVENT_ID_BITS != run_key:
-            run_key, next_event_id = row_id >> EVENT_ID_BITS, 1
-            seen.add(run_key)
-            if run_key not in runs and run_key not in garbage:
-                yield Finding(f"There is a history, but no run with run key {run_key}.")
-        if run_key in garbage:
+    rows = enumerate(connection.execute("SELECT id, blob FROM history ORDER BY id"))
+    expected = next(runs, None)
+    for run_key, batches in groupby(rows, key=lambda row: row[1][0] >> EVENT_ID_BITS):
+        while expected is not None and expected < run_key:
+            yield Finding(f"The history of run key {expected} is missing.")
+            expected = next(runs, None)
+        if expected == run_key:
+            expected = next(runs, None)
+        elif run_key in garbage:
             continue
-        message, next_event_id = _batch(blob, row_id & MAX_EVENT_ID, next_event_id)
-        if message:
-            yield Finding(f"The history of run key {run_key} {message}.")
-    for run_key in sorted(runs - seen):
-        yield Finding(f"The history of run key {run_key} is missing.")
+        else:
+            yield Finding(f"There is a history, but no run with run key {run_key}.")
+        next_event_id = 1
+        for done, (row_id, blob) in batches:
+            if done % PROGRESS_ROWS == 0:
+                yield Progress(step, done, total)
+            message, next_event_id = _batch(blob, row_id & MAX_EVENT_ID, next_event_id)
+            if message:
+                yield Finding(f"The history of run key {run_key} {message}.")
+    while expected is not None:
+        yield Finding(f"The history of run key {expected} is missing.")
+        expected = next(runs, None)
     yield Progress(step, total, total)
+
+
+def rows_in(connection: apsw.Connection, table: str) -> int:
+    """For `Progress`."""
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    assert isinstance(count, int)
+    return count
 
 
 def _batch(blob: bytes, first_event_id: int, expected_event_id: int) -> tuple[str, int]:
@@ -156,7 +187,3 @@ def _batch(blob: bytes, first_event_id: int, expected_event_id: int) -> tuple[st
     if not ids or ids != list(range(first_event_id, following)):
         return f"has other events than it should in the batch at event {first_event_id}", following
     return "", following
-
-
-def _row(connection: apsw.Connection, sql: str) -> Any:
-    return connection.execute(sql).fetchall()[0]

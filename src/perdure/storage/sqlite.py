@@ -23,6 +23,7 @@ from uuid import UUID
 
 import apsw
 
+from perdure.errors import DataLoss
 from perdure.storage.base import (
     EVENT_ID_BITS,
     MAX_EVENT_ID,
@@ -139,13 +140,15 @@ class SqliteStorage:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Around each read. What the disk can't give is `ReadFailed`; all else that SQLite complains of is our bug."""
+        """Around each read. All that SQLite complains of, but for the disk and damage, is our bug."""
         try:
             with self._enter():
                 yield
         except _DISK_ERRORS as error:
             log.warning("reading the database failed: %s: %s", type(error).__name__, error)
             raise ReadFailed(f"The database could not be read, please retry: {error}") from error
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise DataLoss(f"The database is damaged ({error}): check it with `perdure check`.") from error
 
     async def find_current(self, namespace_id: str, workflow_id: str) -> int | None:
         found: int | None = self._value("find_current", namespace_id, workflow_id)

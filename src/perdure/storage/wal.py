@@ -7,11 +7,14 @@ rotted, later ones go with it, and they had been acknowledged.
 The difference can be seen. Each frame carries a checksum that continues from the one before, and a transaction is
 written only after the one before it was synced. So when, behind the first broken frame, a transaction ends and intact
 frames follow in the same chain, then the broken one was complete once.
+
+And telling that a log is missing: the index of a log (`-shm`) counts its frames and those that are in the database.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -19,6 +22,9 @@ from typing import BinaryIO, NamedTuple
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
 _MAGIC_LITTLE, _MAGIC_BIG = 0x377F0682, 0x377F0683
+_INDEX = struct.Struct("=I8xBx2xI28x")
+_INDEX_VERSION = 3007000
+_COPIED_AT = 2 * _INDEX.size
 _CHECKSUM_LIMIT_FRAMES = 4000
 """A tail longer than this is not looked through: checksums in Python take 0.1 ms a frame, and a start must not."""
 
@@ -54,6 +60,23 @@ def damaged_at(log: Path, valid_frames: int) -> int | None:
         frame_bytes = _FRAME.size + header.page_bytes
         broken = _lost_frame(header, _frames(stream, header, valid_frames), valid_frames)
     return None if broken is None else _HEADER.size + broken * frame_bytes
+
+
+def had_more(index: Path) -> bool:
+    """Whether a log had frames that are not in the database, by what its index says; False as well without one.
+
+    The index is memory that processes share, in the byte order of the machine. It outlives a process that is killed,
+    but no power cut.
+    """
+    try:
+        with index.open("rb") as stream:
+            data = stream.read(_COPIED_AT + 4)
+    except FileNotFoundError:
+        return False
+    if len(data) < _COPIED_AT + 4 or data[: _INDEX.size] != data[_INDEX.size : _COPIED_AT]:
+        return False
+    version, is_set, frames = _INDEX.unpack_from(data)
+    return version == _INDEX_VERSION and is_set == 1 and bool(frames > int.from_bytes(data[_COPIED_AT:], sys.byteorder))
 
 
 def pages_in(log: Path, valid_frames: int) -> set[int]:
