@@ -47,7 +47,7 @@ def load_sync(total: int) -> int:
             ROWS.append((activity.info().attempt, cursor.row))
             p.save(cursor)
             if cursor.row == 3:
-                activity.wait_for_cancelled_sync()
+                activity.wait_for_cancelled_sync(30)
                 p.alive()
     return cursor.row
 
