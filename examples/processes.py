@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -20,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 ROOT = Path(__file__).parent.parent
 PERDURE_UP = f"{shlex.quote(sys.executable)} -m perdure.cli up --db {{db}} --port {{port}}"
+PORTS = range(20_000, 30_000)
 READY_WITHIN_S = 30.0
 LOG_LINES_SHOWN = 15
 MB = 1_000_000
@@ -161,7 +164,13 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port that nobody listens on, of those that systems give to nobody who has not asked for that very one.
+
+    So it is still free when a server binds it, and while a server that was killed is away.
+    """
+    while True:
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            return port

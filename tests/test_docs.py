@@ -22,6 +22,8 @@ from perdure.cli import settings
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 OTHER_COMMANDS = {"pip", "sqlite3", "cp"}
+LIMIT_S = 180
+"""For one program."""
 ADDRESS = "127.0.0.1:7233"
 
 
@@ -63,6 +65,7 @@ def server(tmp_path):
 PATIENT_END = "import atexit, time; atexit.register(time.sleep, 0.3)"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("file", with_blocks("python"))
 def test_programs_run(file, server, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(PATIENT_END)
@@ -72,7 +75,7 @@ def test_programs_run(file, server, tmp_path):
         program = tmp_path / (named[1] if named else f"line_{line}.py")
         program.write_text(text.replace(ADDRESS, server), "utf-8")
         result = subprocess.run(
-            [sys.executable, program.name], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+            [sys.executable, program.name], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=LIMIT_S
         )
         assert result.returncode == 0, f"{short(file)}:{line}\n{result.stderr}"
 

@@ -247,7 +247,7 @@ class Server:
         executions = Executions(runtime, workflow_tasks)
         updates = UpdateHandlers(runtime, self._updates)
         return [
-            Empty(runtime.namespaces.get),
+            Empty(runtime.namespaces.get, runtime.config),
             System(cluster_id, "sqlite", lambda: self.address),
             NamespaceHandlers(runtime),
             OperatorHandlers(runtime),

@@ -21,7 +21,7 @@ from temporalio.api.workflowservice import v1 as api
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from perdure.config import Settings
+from perdure.config import Dynamic, Settings
 from perdure.errors import StartupError
 from perdure.rpc.router import build_handlers
 from perdure.rpc.server import create_server
@@ -41,7 +41,7 @@ def event_loop_policy() -> uvloop.EventLoopPolicy:
 
 @pytest.fixture(params=TRANSPORTS)
 async def address(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    server = create_server(request.param, build_handlers([System("cluster", "sqlite"), Empty(str)]))
+    server = create_server(request.param, build_handlers([System("cluster", "sqlite"), Empty(str, Dynamic())]))
     port = await server.start("127.0.0.1", 0)
     yield f"127.0.0.1:{port}"
     await server.stop(1)

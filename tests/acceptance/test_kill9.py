@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -119,18 +120,29 @@ async def test_timers_and_retries_that_fall_due_while_nobody_is_up_are_right_aft
     async def timer_started() -> bool:
         return (await event_counts(client, "sleeper"))[EventType.EVENT_TYPE_TIMER_STARTED] == 1
 
-    async def waiting_for_second_attempt() -> bool:
-        described = await client.get_workflow_handle("retrier").describe()
+    async def waiting_for_second_attempt(retrier: str) -> bool | None:
+        """None: it has got what it waited for, which a busy machine may miss."""
+        described = await client.get_workflow_handle(retrier).describe()
+        if described.close_time is not None:
+            return None
         return [pending.attempt for pending in described.raw_description.pending_activities] == [2]
+
+    async def one_that_waits() -> str:
+        while True:
+            retrier = f"retrier-{uuid.uuid4()}"
+            await client.start_workflow(Retrier.run, id=retrier, task_queue=TASK_QUEUE)
+            while (waits := await waiting_for_second_attempt(retrier)) is False:
+                await asyncio.sleep(0.05)
+            if waits:
+                return retrier
 
     async def timer_fired() -> bool:
         return (await event_counts(client, "sleeper"))[EventType.EVENT_TYPE_TIMER_FIRED] == 1
 
     async with worker(client):
         await client.start_workflow(Sleeper.run, id="sleeper", task_queue=TASK_QUEUE)
-        await client.start_workflow(Retrier.run, id="retrier", task_queue=TASK_QUEUE)
         await until(timer_started)
-        await until(waiting_for_second_attempt)
+        retrier = await one_that_waits()
     server.kill()
     due = time.monotonic() + DELAY.total_seconds()
     await asyncio.sleep(due - time.monotonic())
@@ -140,13 +152,13 @@ async def test_timers_and_retries_that_fall_due_while_nobody_is_up_are_right_aft
     await until(timer_fired)
     async with worker(client):
         assert await client.get_workflow_handle("sleeper").result() == "awake"
-        assert await client.get_workflow_handle("retrier").result() == 2
+        assert await client.get_workflow_handle(retrier).result() == 2
 
     history = await client.get_workflow_handle("sleeper").fetch_history()
     at = {event.event_type: event.event_time.ToDatetime() for event in history.events}
     assert at[EventType.EVENT_TYPE_TIMER_FIRED] - at[EventType.EVENT_TYPE_TIMER_STARTED] >= DELAY
     assert (await event_counts(client, "sleeper"))[EventType.EVENT_TYPE_TIMER_FIRED] == 1
-    attempts = await event_counts(client, "retrier")
+    attempts = await event_counts(client, retrier)
     assert attempts[EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED] == 1
     assert attempts[EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED] == 1
 

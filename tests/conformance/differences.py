@@ -43,6 +43,7 @@ _STILL_KNOWN = "The reference trips over one that a reset admitted and a worker 
 _NEVER_WIRED = "The reference goes on saying that an admission is buffered when it is written; here it has its number."
 _UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
 _SHARED = "The reference's event shares its config with the state, where the skip of the same moment switches it off."
+_EMPTY = "The official command and Web UI look there before anything else, and an error would spoil what they show."
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
 _PANIC = "The reference's parser breaks on a time zone without a schedule."
@@ -239,6 +240,13 @@ def _timer() -> Iterator[Accepted]:
     yield Accepted(scenario, f"{described}.pending_workflow_task", None, _WAITING, _TIMER_AT_ONCE)
 
 
+def _rules() -> Iterator[Accepted]:
+    scenario, i = "precedence/of_workflow_rules", 3
+    error = {"code": "UNIMPLEMENTED", "message": "method ListWorkflowRules not supported", "details": []}
+    yield Accepted(scenario, f"calls[{i}].error", error, None, _EMPTY)
+    yield Accepted(scenario, f"calls[{i}].reply", None, {}, _EMPTY)
+
+
 _UNREADABLE = "Unable to parse client version: No Major.Minor.Patch elements found"
 _TOO_NEW = "Server version 1.32.0 is not supported. Client supports server versions: <1.0.0"
 _TOO_NEW_DETAIL = {"type": "ServerVersionNotSupportedFailure", "client_supported_server_versions": "<1.0.0"}
@@ -293,6 +301,14 @@ DIFFERENCES: tuple[Accepted, ...] = (
         )
         for name in ("partitions", "sticky_queue")
     ),
+    Accepted(
+        "describe_task_queue/kinds_of_queues",
+        "calls[7].reply.effective_rate_limit",
+        _RATE_LIMIT,
+        None,
+        _NO_RATE_LIMIT,
+    ),
+    *_rules(),
     *_each(
         "namespace/task_queue_is_described",
         [f"calls[{i}].reply.effective_rate_limit" for i in (0, 2, 3)],

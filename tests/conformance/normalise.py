@@ -111,7 +111,7 @@ class Normaliser:
         if refusal.code == "DEADLINE_EXCEEDED":
             return {"code": refusal.code}
         # Go's protobuf printer puts one or two spaces between fields, as the build's hash has it.
-        message = re.sub(r" {2,}", " ", self.text(refusal.message))
+        message = re.sub(r" {2}(?=\w+:)", " ", self.text(refusal.message))
         message = re.sub(r"please retry \([0-9a-f]{8}\)", "please retry (N)", message)
         message = re.sub(r"(Time since last start:) \d+ ms", r"\1 N ms", message)
         details = [{"type": detail.DESCRIPTOR.name, **self.message(detail)} for detail in refusal.details]

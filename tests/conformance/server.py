@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,19 +16,11 @@ def perdure() -> Iterator[str]:
     if address := os.environ.get("PERDURE"):
         yield address
         return
-    port = _free_port()
-    command = [sys.executable, "-m", "perdure.cli", "up", "--memory", "--port", str(port)]
+    command = [sys.executable, "-m", "perdure.cli", "up", "--memory", "--port", "0", "--json"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            yield f"127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+        finally:
+            process.terminate()

@@ -1,6 +1,5 @@
 """Polling: how often, until when, what it costs, whatever fails meanwhile."""
 
-import asyncio
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -12,6 +11,7 @@ from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, Interceptor
 from tests.patterns import polls
 from tests.patterns.polls import (
     Ask,
@@ -110,7 +110,7 @@ async def test_errors_are_not_yet(perdure):
 async def test_errors_at_the_end_give_up_with_what_was_seen_before(perdure, mode):
     polls.fresh(over_at=0, broken=set(range(3, 100)))
     async with workers(perdure):
-        ask = Ask(every_s=600, give_up_s=3000) if mode == "retry" else Ask("activity", 0.02, 0.3)
+        ask = Ask(every_s=600, give_up_s=3000) if mode == "retry" else Ask("activity", 0.02, 2)
         error = await cause_of(await perdure.start(Waiter.run, ask))
     assert error.type == "GaveUp" and error.details[0]["looks"] == 2
 
@@ -140,22 +140,36 @@ async def test_often_is_one_attempt(perdure, thread):
 async def test_often_gives_up(perdure, thread):
     polls.fresh(over_at=0)
     async with workers(perdure):
-        error = await cause_of(await perdure.start(Waiter.run, Ask("activity", 0.02, 0.2, thread=thread)))
+        error = await cause_of(await perdure.start(Waiter.run, Ask("activity", 0.02, 2, thread=thread)))
     assert error.type == "GaveUp" and error.details[0]["looks"] > 2
+
+
+class Ends(Interceptor):
+    """Whether an activity has ended; one in a thread is over with its thread."""
+
+    ended = False
+
+    def intercept_activity(self, next):
+        class Inbound(ActivityInboundInterceptor):
+            async def execute_activity(inbound, input):
+                try:
+                    return await super().execute_activity(input)
+                finally:
+                    self.ended = True
+
+        return Inbound(next)
 
 
 @pytest.mark.parametrize("thread", [False, True])
 async def test_often_can_be_cancelled(perdure, thread):
     world = polls.fresh(over_at=0)
-    async with workers(perdure):
+    ends = Ends()
+    async with workers(perdure, interceptors=[ends]):
         handle = await perdure.start(Waiter.run, Ask("activity", 0.02, 60, thread=thread, look_s=0.3))
         await soon(lambda: len(world.looks))
         await handle.cancel()
         assert "ancel" in str(await cause_of(handle))
-        await asyncio.sleep(0.5)
-        seen = world.looks["b"]
-        await asyncio.sleep(0.2)
-        assert world.looks["b"] == seen
+        await soon(lambda: ends.ended)
 
 
 @pytest.mark.perdure(time="manual")

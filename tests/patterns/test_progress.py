@@ -1,7 +1,6 @@
 """Long activities: they go on where the last attempt was, hang for a short time only, and can be cancelled."""
 
 import asyncio
-import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -13,8 +12,8 @@ from temporalio.testing import ActivityEnvironment
 
 from perdure.patterns import options, progress
 
-JOB = options.long_job.but(heartbeat=timedelta(milliseconds=300), first_retry=timedelta(milliseconds=10), attempts=3)
-STALL = timedelta(milliseconds=200)
+JOB = options.long_job.but(heartbeat=timedelta(seconds=3), first_retry=timedelta(milliseconds=10), attempts=3)
+STALL = timedelta(seconds=1)
 
 
 @dataclass
@@ -48,7 +47,7 @@ def load_sync(total: int) -> int:
             ROWS.append((activity.info().attempt, cursor.row))
             p.save(cursor)
             if cursor.row == 3:
-                threading.Event().wait(2)
+                activity.wait_for_cancelled_sync(30)
                 p.alive()
     return cursor.row
 
@@ -64,10 +63,12 @@ class Load:
 @pytest.mark.parametrize("fn", [load, load_sync], ids=["async", "sync"])
 async def test_work_that_hangs_is_taken_up_at_the_cursor(perdure, fn):
     ROWS.clear()
-    async with perdure.worker(Load, activities=[fn]):
+    at_once = timedelta(milliseconds=10)  # or the last row would be told only shortly before the heartbeat is missed
+    async with perdure.worker(Load, activities=[fn], max_heartbeat_throttle_interval=at_once):
         assert await perdure.execute(Load.run, 5) == 5
     assert [row for _, row in ROWS] == [1, 2, 3, 4, 5]
-    assert {attempt for attempt, row in ROWS if row > 3} == {2}
+    [hung] = [attempt for attempt, row in ROWS if row == 3]
+    assert all(attempt > hung for attempt, row in ROWS if row > 3)
 
 
 @workflow.defn(sandboxed=False)
@@ -87,21 +88,28 @@ async def test_heartbeats_come_while_work_moves_and_stop_when_it_stalls():
     beats = []
 
     async def work():
-        async with progress(Cursor, stall_timeout=timedelta(seconds=0.1)) as p:
+        async with progress(Cursor, stall_timeout=timedelta(seconds=0.5)) as p:
             p.save(Cursor(1))
+            await beats_by_itself(p)
             while not p.stalled:
                 await asyncio.sleep(0.01)
             told = len(beats)
             await asyncio.sleep(0.05)
             assert len(beats) == told
+            await beats_by_itself(p)
+
+    async def beats_by_itself(p):
+        """Until heartbeats come between two signs of life, which are heartbeats themselves."""
+        while True:
             p.alive()
-            while len(beats) < told + 3:
-                await asyncio.sleep(0.01)
-            return told
+            told = len(beats)
+            await asyncio.sleep(0.05)
+            if len(beats) > told:
+                return
 
     env = environment()
     env.on_heartbeat = lambda *details: beats.append(details)
-    assert await env.run(work) >= 3
+    await env.run(work)
     assert beats[-1] == (Cursor(1),)
 
 

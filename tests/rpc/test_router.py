@@ -11,6 +11,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflowservice import v1 as api
 
 from perdure import errors
+from perdure.config import Dynamic
 from perdure.rpc.router import build_handlers
 from perdure.rpc.transport.base import CallState
 from perdure.rpc.workflow.empty import Empty
@@ -136,7 +137,7 @@ async def test_a_plain_function_may_keep_the_call() -> None:
     ],
 )
 async def test_what_is_no_message_is_refused_in_the_real_servers_words(data: bytes, words: str) -> None:
-    call = await ask([System("id", "sqlite"), Empty(str)], WORKFLOW + "ListWorkflowRules", data)
+    call = await ask([System("id", "sqlite"), Empty(str, Dynamic())], WORKFLOW + "ListWorkflowRules", data)
     assert isinstance(call.error, errors.Internal)
     assert call.error.message == f"grpc: error unmarshalling request: {words}"
 
@@ -220,15 +221,16 @@ async def test_listings_of_features_to_come_are_empty_for_a_known_namespace() ->
         if namespace != "default":
             raise errors.NamespaceNotFound(namespace)
 
-    listings = ["ListWorkflowRules", "ListWorkflowRules"]
+    families = [Empty(check, Dynamic())]
+    listings = ["ListWorkflowRules"]
     listings += ["ListWorkerDeployments", "ListActivityExecutions", "CountActivityExecutions"]
     listings += ["ListNexusOperationExecutions", "CountNexusOperationExecutions"]
     for name in listings:
         request = getattr(api, name + "Request")
-        assert (await ask([Empty(check)], WORKFLOW + name, request(namespace="default"))).answer == b""
-        refused = await ask([Empty(check)], WORKFLOW + name, request(namespace="nowhere"))
+        assert (await ask(families, WORKFLOW + name, request(namespace="default"))).answer == b""
+        refused = await ask(families, WORKFLOW + name, request(namespace="nowhere"))
         assert isinstance(refused.error, errors.NamespaceNotFound)
-    assert (await ask([Empty(check)], OPERATOR + "ListNexusEndpoints")).answer == b""
+    assert (await ask(families, OPERATOR + "ListNexusEndpoints")).answer == b""
 
 
 async def test_no_capability_is_claimed_before_it_works() -> None:

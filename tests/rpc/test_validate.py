@@ -421,11 +421,21 @@ def label(value: object) -> str | None:
     return value[:60] if isinstance(value, str) else rpc_of(value) if isinstance(value, Message) else None
 
 
+class Found:
+    """Any namespace."""
+
+    id = "any"
+
+
+def found(namespace: str) -> Found:
+    return Found()
+
+
 def check_all(request: Any) -> None:
     """As a handler does it."""
     name = rpc_of(request)
     if "task_token" in request.DESCRIPTOR.fields_by_name:
-        validate.task_token(request)
+        validate.task_token(request, CONFIG, found)
     elif not name.endswith("Namespace"):
         validate.namespace(request, CONFIG)
     CHECKS[name](request)

@@ -24,6 +24,7 @@ from perdure.rpc.workflow.history import Histories
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.query import QueryHandlers
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
+from perdure.runtime import history
 from perdure.runtime.backlog import Task
 from perdure.runtime.queries import Queries
 from perdure.runtime.queue import Poll, Taken
@@ -237,3 +238,25 @@ async def test_memory_is_bounded_when_inputs_are_large():
         await world.current(run.core.workflow_id)  # as storage has it, without any history
     assert sum(world.executor.cached(run.run_key) is not None for run in runs) <= 10
     await world.runtime.stop()
+
+
+async def test_a_task_whose_start_a_failed_commit_took_back_goes_to_no_worker(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    edge = Edge(world)
+    await world.start("w")
+    reading, go_on, read = asyncio.Event(), asyncio.Event(), history.read
+
+    async def slowly(*arguments: Any) -> Any:
+        reading.set()
+        await go_on.wait()
+        return await read(*arguments)
+
+    monkeypatch.setattr(history, "read", slowly)
+    call = edge.poll()
+    await within(reading.wait())
+    world.storage.fails = True
+    with pytest.raises(Unavailable):
+        await world.signal("w")
+    go_on.set()
+    await edge.tasks.respond_workflow_task_completed(_completion(await _task(call)), Answered())

@@ -21,7 +21,7 @@ from tests.skipping.world import V1, V2, World, of_dev_server, of_running, of_te
 
 REFERENCE = os.environ.get("REFERENCE", "")
 JAVA = os.environ.get("JAVA_TEST_SERVER", "")
-LIMIT_S = 20
+LIMIT_S = 60
 SLACK = timedelta(minutes=5)
 """Clocks of the older form go on with real time, and `sleep` may go a little too far."""
 pytestmark = pytest.mark.asyncio(loop_scope="module")

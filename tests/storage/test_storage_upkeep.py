@@ -55,7 +55,10 @@ def overlap(path: Path, stop: threading.Event) -> None:
         connection.close()
 
 
-async def test_readers_that_overlap_for_ever_do_not_let_the_log_grow(tmp_path: Path, short_log: int) -> None:
+async def test_readers_that_overlap_for_ever_do_not_let_the_log_grow(
+    tmp_path: Path, short_log: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "CHECKPOINT_WAIT_S", 10.0)  # until the readers let go, however late they get their turn
     path = tmp_path / "a.db"
     storage = SqliteStorage.open_file(path)
     commit = Commits(storage)

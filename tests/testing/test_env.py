@@ -160,7 +160,7 @@ async def test_failing_workflow_tasks_can_be_allowed(perdure: Env) -> None:
         await handle.terminate()
 
 
-@pytest.mark.perdure(stall_s=0.3)
+@pytest.mark.perdure(stall_s=2)
 async def test_a_test_that_waits_for_nothing_is_told_why(perdure: Env) -> None:
     with pytest.raises(Stalled, match=r"workflow task of workflow w: no worker polls queue nobody"):
         await perdure.execute(Sleeper.run, 1.0, id="w", task_queue="nobody")

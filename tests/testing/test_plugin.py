@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # a test runs others up to twice, each time within two minutes
+
 HEAD = """
 import asyncio
 from datetime import timedelta
@@ -32,7 +34,7 @@ def run(pytester: pytest.Pytester):
         pytester.makeconftest('pytest_plugins = ["perdure.testing.plugin"]\n' + conftest)
         pytester.makeini(f"[pytest]\n{ini}\nasyncio_default_fixture_loop_scope = function\n")
         pytester.makepyfile(HEAD + text)
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=60)
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=120)
 
     return run
 
@@ -80,7 +82,7 @@ async def test_that_does_not_wait(perdure):
         while not perdure.task_failures:
             await asyncio.sleep(0)
 
-@pytest.mark.perdure(stall_s=1)
+@pytest.mark.perdure(stall_s=3)
 async def test_that_waits_for_ever(perdure):
     async with perdure.worker(Pay, activities=[perdure.mock(charge, blocks=True)]):
         await perdure.execute(Pay.run, 5, id="long")
@@ -173,10 +175,10 @@ class TestOfTheClass(Scoped):
 class TestOfTheFunction(Scoped):
     pass
 
-@pytest.mark.timeout(8)
+@pytest.mark.timeout(30)
 @pytest.mark.perdure(search_attributes=[KEY])
 async def test_settings(perdure):
-    assert perdure.stall_s == 4
+    assert perdure.stall_s == 15
     attributes = TypedSearchAttributes([SearchAttributePair(KEY, "ann")])
     async with perdure.worker(Pay, activities=[charge]):
         await perdure.start(Pay.run, 1, id="bill", search_attributes=attributes)
@@ -205,7 +207,7 @@ def perdure_client_options():
 
     return {"data_converter": dataclasses.replace(DataConverter.default, payload_codec=Hidden())}
 """,
-        ini="asyncio_mode = auto\nperdure_time = manual\nperdure_stall_s = 5",
+        ini="asyncio_mode = auto\nperdure_time = manual\nperdure_stall_s = 20",
     )
     result.assert_outcomes(passed=7)
 

@@ -287,7 +287,7 @@ async def test_an_accepted_update_that_sleeps_lets_time_skip(perdure: Env) -> No
         assert await handle.result() == 7
 
 
-@pytest.mark.perdure(stall_s=0.5)
+@pytest.mark.perdure(stall_s=3)
 async def test_an_update_that_nobody_accepts_holds_time(perdure: Env) -> None:
     handle = await perdure.start(Sleeper.run, 60.0, task_queue="nobody")
     update = asyncio.create_task(handle.execute_update(Counter.slowly, 1, id="lost"))

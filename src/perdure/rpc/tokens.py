@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import msgspec
 
+from perdure.config import Dynamic
 from perdure.errors import InvalidArgument
-from perdure.rpc.validate.common import DESERIALIZING_TOKEN
+from perdure.rpc.validate.common import DESERIALIZING_TOKEN, Find, HasTaskToken, task_token, token_namespace
 
 
 class WorkflowTaskToken(msgspec.Struct, array_like=True, tag="w", tag_field="t"):
@@ -65,4 +66,14 @@ def decode(cls: type[Token], data: bytes, message: str = DESERIALIZING_TOKEN) ->
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise InvalidArgument(message) from error
     assert isinstance(token, cls)
+    return token
+
+
+TaskToken = TypeVar("TaskToken", WorkflowTaskToken, ActivityTaskToken, QueryTaskToken)
+
+
+def of_answer(cls: type[TaskToken], request: HasTaskToken, config: Dynamic, find: Find) -> TaskToken:
+    """The token that a worker's answer brings back. `find`: a namespace by its name."""
+    token = decode(cls, task_token(request, config, find))
+    token_namespace(request, token.namespace_id, find)
     return token

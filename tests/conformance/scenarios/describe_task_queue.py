@@ -72,3 +72,24 @@ async def refused(d: Driver) -> None:
     await d.call("ListTaskQueuePartitions", task_queue="")
     await d.call("ListTaskQueuePartitions", task_queue="/_sys/x/1")
     await d.call("ListTaskQueuePartitions", task_queue=d.task_queue, namespace="conformance-missing")
+
+
+async def kinds_of_queues(d: Driver) -> None:
+    named = {"name": d.task_queue, "normal_name": d.name("normal")}
+    commands = {"name": d.name("commands"), "kind": "WORKER_COMMANDS"}
+    await _described(d, task_queue=named)
+    await _described(d, task_queue=named, report_stats=True)
+    await _described(d, task_queue=named, api_mode="ENHANCED")
+    for kind in ("WORKFLOW", "ACTIVITY", "NEXUS"):
+        await _described(d, task_queue=commands, task_queue_type=kind)
+        await _described(d, task_queue=commands, task_queue_type=kind, report_stats=True)
+    await _described(d, task_queue={**commands, "name": f"/_sys/{d.task_queue}/1"}, task_queue_type="NEXUS")
+    await _described(d, task_queue={**commands, "normal_name": d.name("normal")}, task_queue_type="NEXUS")
+    await _described(d, task_queue=commands, api_mode="ENHANCED")
+
+
+async def kinds_of_queues_that_are_polled(d: Driver) -> None:
+    for kind in ("Workflow", "Activity", "Nexus"):
+        method = f"Poll{kind}TaskQueue"
+        await d.call(method, task_queue={"name": d.task_queue, "normal_name": d.name("normal")}, timeout_s=3)
+        await d.call(method, task_queue={"name": d.name("commands"), "kind": "WORKER_COMMANDS"}, timeout_s=2.2)

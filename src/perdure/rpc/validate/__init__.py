@@ -2,8 +2,8 @@
 
 A function takes the request and the configuration, fills in defaults in place, and raises `InvalidArgument` (rarely
 another `PerdureError`) with the real server's words, in its order: of two faults it names the same one. It looks at the
-request alone. A handler calls `namespace` or `task_token` first (for calls about namespaces their own function does),
-finds the namespace, calls `namespace_state`, and then the function of its RPC.
+request alone. A handler calls `namespace` first (for calls about namespaces their own function does; for answers of
+workers `tokens.of_answer`), finds the namespace, calls `namespace_state`, and then the function of its RPC.
 """
 
 from perdure.rpc.validate.activities import activity_canceled as activity_canceled
@@ -28,6 +28,7 @@ from perdure.rpc.validate.common import execution as execution
 from perdure.rpc.validate.common import fast_forward_id as fast_forward_id
 from perdure.rpc.validate.common import long_poll_deadline as long_poll_deadline
 from perdure.rpc.validate.common import namespace as namespace
+from perdure.rpc.validate.common import namespace_length as namespace_length
 from perdure.rpc.validate.common import namespace_state as namespace_state
 from perdure.rpc.validate.common import parse as parse
 from perdure.rpc.validate.common import require_time_skipping as require_time_skipping
@@ -64,7 +65,7 @@ from perdure.rpc.validate.schedules import update_schedule as update_schedule
 from perdure.rpc.validate.start import signal_with_start as signal_with_start
 from perdure.rpc.validate.start import start as start
 from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue
-from perdure.rpc.validate.tasks import partition_name as partition_name
+from perdure.rpc.validate.tasks import partition_number as partition_number
 from perdure.rpc.validate.tasks import poll_activity as poll_activity
 from perdure.rpc.validate.tasks import poll_nexus as poll_nexus
 from perdure.rpc.validate.tasks import poll_workflow as poll_workflow

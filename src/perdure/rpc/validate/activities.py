@@ -109,11 +109,11 @@ def _by_id(request: ById) -> None:
 
 
 def _workflow(request: ById) -> None:
+    if request.run_id and not values.is_uuid(request.run_id):
+        raise InvalidArgument("RunId is not valid UUID.")
     # An activity without a workflow is a standalone one, and there are none here.
     if not request.workflow_id:
         raise NotFound(f"activity not found for ID: {request.activity_id}")
-    if request.run_id and not values.is_uuid(request.run_id):
-        raise InvalidArgument("RunId is not valid UUID.")
 
 
 def _retry_delays(failure: Failure) -> None:

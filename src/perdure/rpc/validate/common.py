@@ -34,8 +34,17 @@ class HasNamespace(Protocol):
     namespace: str
 
 
-class HasTaskToken(Protocol):
+class HasTaskToken(HasNamespace, Protocol):
     task_token: bytes
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Find = Callable[[str], HasId]
+"""A namespace by its name, or the refusal of one that does not exist."""
 
 
 def parse(message: type[M], data: bytes) -> M:
@@ -57,26 +66,31 @@ def namespace(request: HasNamespace, config: Dynamic, missing: str = "Namespace 
 
     `missing`: what a request without is told; calls about namespaces themselves say `NAMESPACE_NOT_SET`.
     """
-    if byte_length(request.namespace) > config.max_id_length:
-        raise InvalidArgument("Namespace length exceeds limit.")
+    namespace_length(request, config)
     if not request.namespace:
         raise InvalidArgument(missing)
     return request.namespace
 
 
-def task_token(request: HasTaskToken) -> bytes:
-    """The token that tells the namespace of a worker's answer. Whoever reads it refuses with `DESERIALIZING_TOKEN`."""
+def namespace_length(request: HasNamespace, config: Dynamic) -> None:
+    if byte_length(request.namespace) > config.max_id_length:
+        raise InvalidArgument("Namespace length exceeds limit.")
+
+
+def task_token(request: HasTaskToken, config: Dynamic, find: Find) -> bytes:
+    """The token that tells the namespace of a worker's answer. Whoever reads it refuses with `DESERIALIZING_TOKEN`.
+
+    A namespace that the answer names beside it has to be there, whatever the token.
+    """
+    namespace_length(request, config)
+    if request.namespace:
+        find(request.namespace)
     if not request.task_token:
         raise InvalidArgument("Task token not set on request.")
     return request.task_token
 
 
-class HasId(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-def token_namespace(request: HasNamespace, token_namespace_id: str, find: Callable[[str], HasId]) -> None:
+def token_namespace(request: HasNamespace, token_namespace_id: str, find: Find) -> None:
     """A worker's answer may name its namespace beside the token; then both must mean the same."""
     if request.namespace and find(request.namespace).id != token_namespace_id:
         raise InvalidArgument(TOKEN_OF_OTHER_NAMESPACE)

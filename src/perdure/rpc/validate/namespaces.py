@@ -55,7 +55,8 @@ def describe_namespace(request: DescribeNamespaceRequest, config: Dynamic) -> No
     if not request.id:
         common.namespace(request, config, common.NAMESPACE_NOT_SET)
     elif request.namespace:
-        raise InvalidArgument("GetNamespace operation failed.  Both ID and Name specified in request.")
+        space = " " if request.weak_consistency else "  "  # the real server refuses it in two places
+        raise InvalidArgument(f"GetNamespace operation failed.{space}Both ID and Name specified in request.")
 
 
 def update_namespace(request: UpdateNamespaceRequest, state: int, config: Dynamic) -> None:

@@ -21,6 +21,7 @@ from perdure.engine.checks.values import byte_length
 from perdure.errors import InvalidArgument, Unimplemented
 from perdure.rpc.validate import common
 
+BOTH_PROVIDED = "Both UpdateMask and RestoreOriginal are provided"
 NO_STANDALONE = "Standalone activity operator commands are disabled"
 INVALID_UUID = "RunId is not valid UUID."
 
@@ -39,6 +40,8 @@ def activity_operation(request: Any) -> None:
         raise InvalidArgument("Either Activity.Id or Activity.Type should be set on request.")
     if isinstance(request, UpdateActivityOptionsRequest):
         values.check_priority(request.activity_options.priority)
+        if request.restore_original and request.update_mask.paths:
+            raise InvalidArgument(BOTH_PROVIDED)
     run_id(request.execution.run_id)
 
 
@@ -70,7 +73,7 @@ def _limited(what: str, value: str, config: Dynamic) -> None:
 def _execution_options(request: UpdateActivityExecutionOptionsRequest, config: Dynamic) -> None:
     paths = request.update_mask.paths
     if paths and request.restore_original:
-        raise InvalidArgument("Both UpdateMask and RestoreOriginal are provided")
+        raise InvalidArgument(BOTH_PROVIDED)
     if request.restore_original:
         return
     if not request.HasField("activity_options"):
@@ -125,7 +128,7 @@ def workflow_pause(request: PauseWorkflowExecutionRequest | UnpauseWorkflowExecu
         if byte_length(value) > config.max_id_length:
             raise InvalidArgument(f"{what} is too long.")
     if not request.workflow_id:
-        raise InvalidArgument("Can't load workflow execution. WorkflowId not set.")
+        raise InvalidArgument("Can't load workflow execution.  WorkflowId not set.")
     run_id(request.run_id)
 
 

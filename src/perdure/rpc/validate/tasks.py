@@ -35,6 +35,7 @@ def poll_workflow(request: PollWorkflowTaskQueueRequest, timeout_s: float | None
     common.identity(request.identity, config)
     _version(request.worker_version_capabilities, _options(request), request.task_queue, config)
     values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
+    partition(request.task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, config)
 
 
 def poll_activity(request: PollActivityTaskQueueRequest, timeout_s: float | None, config: Dynamic) -> None:
@@ -43,14 +44,15 @@ def poll_activity(request: PollActivityTaskQueueRequest, timeout_s: float | None
     values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
     common.identity(request.identity, config)
     _version(request.worker_version_capabilities, _options(request), request.task_queue, config)
+    partition(request.task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, config)
 
 
 def poll_nexus(request: PollNexusTaskQueueRequest, timeout_s: float | None, config: Dynamic) -> None:
     """As `poll_workflow`, in yet another order, and without a look at versions."""
     common.long_poll_deadline(timeout_s, config)
     values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
-    common.namespace(request, config)
     common.identity(request.identity, config)
+    partition(request.task_queue, TaskQueueType.TASK_QUEUE_TYPE_NEXUS, config)
 
 
 def workflow_task_completed(request: RespondWorkflowTaskCompletedRequest, config: Dynamic) -> None:
@@ -82,7 +84,7 @@ def describe_task_queue(request: DescribeTaskQueueRequest, config: Dynamic) -> N
     plain = request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_UNSPECIFIED
     queue = request.task_queue if request.HasField("task_queue") else None
     values.check_task_queue(queue, config, partition=plain)
-    partition_name(request.task_queue.name, config)
+    partition_number(request.task_queue.name, config)
     if enhanced or not request.task_queue_type:
         request.task_queue_type = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
     if not request.task_queue_types:
@@ -98,19 +100,50 @@ def describe_task_queue(request: DescribeTaskQueueRequest, config: Dynamic) -> N
         raise InvalidArgument(
             "Enhanced DescribeTaskQueue is not valid for a sticky queue, use api_mode=UNSPECIFIED or a normal queue."
         )
+    try:
+        partition(request.task_queue, request.task_queue_type, config)
+    except InvalidArgument as error:
+        if not enhanced:
+            raise
+        text = "Task Queue Partition invalid, use a different Task Queue or Task Queue Type"
+        raise InvalidArgument(text) from error
 
 
-def partition_name(name: str, config: Dynamic) -> int:
+_TYPE_NAMES: dict[int, str] = {
+    TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW: "Workflow",
+    TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY: "Activity",
+}
+
+
+def partition(queue: TaskQueue, task_type: int, config: Dynamic) -> None:
+    """Whether a queue of that kind can have tasks of that type."""
+    base, number = _partition_name(queue.name, config)
+    if queue.normal_name and queue.kind != TaskQueueKind.TASK_QUEUE_KIND_STICKY:
+        raise InvalidArgument(f"only sticky queues can have normal name. tq: {base}, normal name: {queue.normal_name}")
+    if queue.kind != TaskQueueKind.TASK_QUEUE_KIND_WORKER_COMMANDS:
+        return
+    if number:
+        raise InvalidArgument(f"worker-commands partitions cannot have non-zero partition ID. base name: {base}")
+    if task_type != TaskQueueType.TASK_QUEUE_TYPE_NEXUS:
+        got = _TYPE_NAMES.get(task_type, str(task_type))
+        raise InvalidArgument(f"worker-commands partitions must have nexus task type, got: {got}. base name: {base}")
+
+
+def partition_number(name: str, config: Dynamic) -> int:
     """Which partition of its queue a name means: 0, the root, unless it says so as `/_sys/NAME/NUMBER`."""
+    return _partition_name(name, config)[1]
+
+
+def _partition_name(name: str, config: Dynamic) -> tuple[str, int]:
     prefix = config.reserved_task_queue_prefix
     if not name.startswith(prefix):
-        return 0
+        return name, 0
     base, slash, number = name.removeprefix(prefix).rpartition("/")
     if not (slash and base) or not _NUMBER.fullmatch(number) or int(number) <= 0:
         raise InvalidArgument(f"invalid task queue partition name {name}")
     if base.startswith(prefix):
         raise InvalidArgument(f"task queue family name cannot have prefix {prefix} {base}")
-    return int(number)
+    return base, int(number)
 
 
 # Versions of workers.

@@ -44,6 +44,6 @@ def poll_update(request: PollWorkflowExecutionUpdateRequest) -> None:
         raise InvalidArgument("UpdateRef is not set on request.")
     target = request.update_ref.workflow_execution
     if not target.workflow_id:
-        raise InvalidArgument("Can't load workflow execution. WorkflowId not set.")
+        raise InvalidArgument("Can't load workflow execution.  WorkflowId not set.")
     if target.run_id and not is_uuid(target.run_id):
         raise InvalidArgument("RunId is not valid UUID.")

@@ -40,6 +40,7 @@ from perdure.rpc.transport import Call
 from perdure.rpc.workflow.polls import Polls
 from perdure.rpc.workflow.returned import release_activity
 from perdure.runtime.backlog import Task
+from perdure.runtime.namespaces import Namespace
 from perdure.runtime.queue import Poll, Taken
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
@@ -96,8 +97,8 @@ class ActivityTasks:
     # Answers by token.
 
     async def _by_token(self, request: Any) -> Target:
-        token = tokens.decode(tokens.ActivityTaskToken, validate.task_token(request))
-        validate.token_namespace(request, token.namespace_id, self._runtime.namespaces.get)
+        runtime = self._runtime
+        token = tokens.of_answer(tokens.ActivityTaskToken, request, runtime.config, runtime.namespaces.get)
         run = await self._executor.find(token.namespace_id, token.workflow_id, token.run_id)
         return run, token.scheduled_event_id, token.attempt, ""
 
@@ -132,17 +133,19 @@ class ActivityTasks:
 
     # Answers by id.
 
-    async def _by_id(self, request: Any) -> Target:
-        validate.namespace(request, self._runtime.config)
-        namespace = self._runtime.namespaces.get(request.namespace)
+    def _namespace(self, request: Any) -> Namespace:
+        return self._runtime.namespaces.get(validate.namespace(request, self._runtime.config))
+
+    async def _by_id(self, request: Any, namespace: Namespace) -> Target:
         run = await self._executor.find(namespace.id, request.workflow_id, request.run_id)
         return run, 0, 0, request.activity_id
 
     async def record_activity_task_heartbeat_by_id(
         self, request: RecordActivityTaskHeartbeatByIdRequest, call: Call
     ) -> RecordActivityTaskHeartbeatByIdResponse:
+        namespace = self._namespace(request)
         validate.activity_heartbeat(request, self._runtime.config)
-        canceled, paused, reset = await self._heartbeat(await self._by_id(request), request)
+        canceled, paused, reset = await self._heartbeat(await self._by_id(request, namespace), request)
         return RecordActivityTaskHeartbeatByIdResponse(
             cancel_requested=canceled, activity_paused=paused, activity_reset=reset
         )
@@ -150,22 +153,25 @@ class ActivityTasks:
     async def respond_activity_task_completed_by_id(
         self, request: RespondActivityTaskCompletedByIdRequest, call: Call
     ) -> RespondActivityTaskCompletedByIdResponse:
+        namespace = self._namespace(request)
         validate.activity_completed(request, self._runtime.config)
-        await self._complete(await self._by_id(request), request)
+        await self._complete(await self._by_id(request, namespace), request)
         return RespondActivityTaskCompletedByIdResponse()
 
     async def respond_activity_task_failed_by_id(
         self, request: RespondActivityTaskFailedByIdRequest, call: Call
     ) -> RespondActivityTaskFailedByIdResponse:
+        namespace = self._namespace(request)
         failures = validate.activity_failed_by_id(request, self._runtime.config)
-        await self._fail(await self._by_id(request), request)
+        await self._fail(await self._by_id(request, namespace), request)
         return RespondActivityTaskFailedByIdResponse(failures=failures)
 
     async def respond_activity_task_canceled_by_id(
         self, request: RespondActivityTaskCanceledByIdRequest, call: Call
     ) -> RespondActivityTaskCanceledByIdResponse:
+        namespace = self._namespace(request)
         validate.activity_canceled(request, self._runtime.config)
-        await self._cancel(await self._by_id(request), request)
+        await self._cancel(await self._by_id(request, namespace), request)
         return RespondActivityTaskCanceledByIdResponse()
 
     # What they have in common.

@@ -51,10 +51,10 @@ class FastForwards:
     async def poll_workflow_execution_time_skipping(
         self, request: PollWorkflowExecutionTimeSkippingRequest, call: Call
     ) -> PollWorkflowExecutionTimeSkippingResponse:
-        target = request.workflow_execution
-        validate.execution(target if request.HasField("workflow_execution") else None)
         validate.namespace(request, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
+        target = request.workflow_execution
+        validate.execution(target if request.HasField("workflow_execution") else None)
         validate.require_time_skipping(self._runtime.config)
         validate.fast_forward_id(request.fast_forward_id)
         key = (namespace.id, target.workflow_id)

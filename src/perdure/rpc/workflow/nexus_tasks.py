@@ -23,8 +23,9 @@ class NexusTasks:
         self._polls = polls
 
     def poll_nexus_task_queue(self, request: PollNexusTaskQueueRequest, call: Call) -> None:
-        validate.poll_nexus(request, call.timeout_s, self._runtime.config)
+        validate.namespace(request, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
+        validate.poll_nexus(request, call.timeout_s, self._runtime.config)
         if self._runtime.config.worker_heartbeats_enabled:
             self._runtime.workers.record(namespace.id, request.worker_heartbeat)
         poll = Poll(request.identity, _take, details=request)

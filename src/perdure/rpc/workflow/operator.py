@@ -23,12 +23,14 @@ from perdure.engine.times import get_duration
 from perdure.errors import InvalidArgument
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
+from perdure.rpc.validate.common import HasNamespace
 from perdure.runtime.namespaces import Namespace
 from perdure.runtime.reclaim import Reclaimer
 from perdure.runtime.runtime import Runtime
 from perdure.visibility import schema
 
 NAMESPACE_NOT_SET = "Namespace is not set on request."
+_UNSPECIFIED = IndexedValueType.INDEXED_VALUE_TYPE_UNSPECIFIED
 SEARCH_ATTRIBUTES_NOT_SET = "SearchAttributes are not set on request."
 TYPE_NOT_SET = "Unable to create search attributes: cannot have more than 0 search attribute of type Unspecified."
 
@@ -40,25 +42,26 @@ class OperatorHandlers:
         self._config = runtime.config
         self._reclaimer: Reclaimer = runtime.reclaimer
 
-    def _get(self, name: str) -> Namespace:
-        if not name:
-            raise InvalidArgument(NAMESPACE_NOT_SET)
-        return self._namespaces.get(name)
+    def _named(self, request: HasNamespace) -> Namespace | None:
+        """The namespace that the request names, if any: that one is missing, other mistakes come before."""
+        validate.namespace_length(request, self._config)
+        return self._namespaces.get(request.namespace) if request.namespace else None
 
     async def add_search_attributes(
         self, request: AddSearchAttributesRequest, call: Call
     ) -> AddSearchAttributesResponse:
         """One that is there already stays as it is, whatever type is asked for; no name adds nothing."""
+        named = self._named(request)
         if not request.search_attributes:
             raise InvalidArgument(SEARCH_ATTRIBUTES_NOT_SET)
         for name, kind in request.search_attributes.items():
             if schema.is_reserved(name):
                 raise InvalidArgument(f"Search attribute {name} is reserved by system.")
-            if kind == IndexedValueType.INDEXED_VALUE_TYPE_UNSPECIFIED:
-                raise InvalidArgument(TYPE_NOT_SET)
-            if kind not in schema.TYPE_NAMES:
+            if kind != _UNSPECIFIED and kind not in schema.TYPE_NAMES:
                 raise InvalidArgument(f"Unknown search attribute type: {kind}.")
-        namespace = self._get(request.namespace)
+        namespace = _required(named)
+        if _UNSPECIFIED in request.search_attributes.values():
+            raise InvalidArgument(TYPE_NOT_SET)
         wanted = {name: int(kind) for name, kind in request.search_attributes.items() if name}
         await self._set(namespace, {**wanted, **namespace.custom_search_attributes})
         return AddSearchAttributesResponse()
@@ -67,9 +70,10 @@ class OperatorHandlers:
         self, request: RemoveSearchAttributesRequest, call: Call
     ) -> RemoveSearchAttributesResponse:
         """What runs have of it stays with them, out of reach of queries."""
+        named = self._named(request)
         if not request.search_attributes:
             raise InvalidArgument(SEARCH_ATTRIBUTES_NOT_SET)
-        namespace = self._get(request.namespace)
+        namespace = _required(named)
         kept = dict(namespace.custom_search_attributes)
         for name in request.search_attributes:
             if name in schema.SYSTEM or name in schema.PREDEFINED:
@@ -88,7 +92,7 @@ class OperatorHandlers:
     ) -> ListSearchAttributesResponse:
         await self._executor.flushed()
         response = ListSearchAttributesResponse()
-        for name, kind in self._get(request.namespace).custom_search_attributes.items():
+        for name, kind in _required(self._named(request)).custom_search_attributes.items():
             response.custom_attributes[name] = IndexedValueType.ValueType(kind)
         for name, kind in {**schema.SYSTEM, **schema.PREDEFINED}.items():
             response.system_attributes[name] = IndexedValueType.ValueType(kind)
@@ -109,3 +113,9 @@ class OperatorHandlers:
         await self._executor.flushed()
         self._reclaimer.reclaim(deleted.id)
         return DeleteNamespaceResponse(deleted_namespace=deleted.name)
+
+
+def _required(namespace: Namespace | None) -> Namespace:
+    if namespace is None:
+        raise InvalidArgument(NAMESPACE_NOT_SET)
+    return namespace

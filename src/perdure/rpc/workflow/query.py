@@ -57,7 +57,8 @@ class QueryHandlers:
     def respond_query_task_completed(
         self, request: RespondQueryTaskCompletedRequest, call: Call
     ) -> RespondQueryTaskCompletedResponse:
-        token = tokens.decode(tokens.QueryTaskToken, validate.task_token(request))
+        runtime = self._runtime
+        token = tokens.of_answer(tokens.QueryTaskToken, request, runtime.config, runtime.namespaces.get)
         validate.query_completed(request, self._runtime.config)
         result = WorkflowQueryResult(result_type=request.completed_type, error_message=request.error_message)
         if request.HasField("query_result"):

@@ -64,12 +64,12 @@ class TaskQueues:
         if request.api_mode == DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED:
             return await self._describe_versions(namespace.id, request)
         name, kind = request.task_queue.name, request.task_queue_type
-        sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
-        if request.report_stats and (sticky or validate.partition_name(name, config)):
+        of_one_worker = request.task_queue.kind in _OF_ONE_WORKER
+        if request.report_stats and (of_one_worker or validate.partition_number(name, config)):
             raise InvalidArgument(NOT_ROOT)
         queue = _queue(namespace.id, name, kind)
         response = DescribeTaskQueueResponse(pollers=self._pollers(queue))
-        if not sticky:
+        if not of_one_worker:
             response.versioning_info.current_version = "__unversioned__"
             response.versioning_info.update_time.CopyFrom(NO_TIME)
         self._fill_limit(response, queue)
@@ -185,14 +185,15 @@ class TaskQueues:
     ) -> ListTaskQueuePartitionsResponse:
         """A queue is never divided here: it is its own one partition."""
         validate.namespace(request, self._runtime.config)
-        values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, self._runtime.config)
         self._runtime.namespaces.get(request.namespace)
+        values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, self._runtime.config)
         response = ListTaskQueuePartitionsResponse()
         for partitions in (response.activity_task_queue_partitions, response.workflow_task_queue_partitions):
             partitions.add(key=request.task_queue.name, owner_host_name=platform.node())
         return response
 
 
+_OF_ONE_WORKER = (TaskQueueKind.TASK_QUEUE_KIND_STICKY, TaskQueueKind.TASK_QUEUE_KIND_WORKER_COMMANDS)
 _REACHABLE = BuildIdTaskReachability.BUILD_ID_TASK_REACHABILITY_REACHABLE
 _UNREACHABLE = BuildIdTaskReachability.BUILD_ID_TASK_REACHABILITY_UNREACHABLE
 _NAMED: dict[int, Callable[[str, str], str]] = {

@@ -229,9 +229,8 @@ class WorkflowTasks:
     async def respond_workflow_task_completed(
         self, request: RespondWorkflowTaskCompletedRequest, call: Call
     ) -> RespondWorkflowTaskCompletedResponse | None:
+        token = self._token(request)
         validate.workflow_task_completed(request, self._runtime.config)
-        token = tokens.decode(tokens.WorkflowTaskToken, validate.task_token(request))
-        validate.token_namespace(request, token.namespace_id, self._runtime.namespaces.get)
         run = await self._find(token)
         complete = inputs.CompleteWorkflowTask(
             token.scheduled_event_id, token.started_event_id, token.started_ns, token.attempt, request
@@ -256,6 +255,12 @@ class WorkflowTasks:
         await give(self._executor, call, response.SerializeToString(), run.run_key, completed.new_task, eager)
         return None
 
+    def _token(
+        self, request: RespondWorkflowTaskCompletedRequest | RespondWorkflowTaskFailedRequest
+    ) -> tokens.WorkflowTaskToken:
+        runtime = self._runtime
+        return tokens.of_answer(tokens.WorkflowTaskToken, request, runtime.config, runtime.namespaces.get)
+
     async def _find(self, token: tokens.WorkflowTaskToken) -> Run:
         try:
             return await self._executor.find(token.namespace_id, token.workflow_id, token.run_id)
@@ -265,9 +270,8 @@ class WorkflowTasks:
     async def respond_workflow_task_failed(
         self, request: RespondWorkflowTaskFailedRequest, call: Call
     ) -> RespondWorkflowTaskFailedResponse:
+        token = self._token(request)
         validate.workflow_task_failed(request, self._runtime.config)
-        token = tokens.decode(tokens.WorkflowTaskToken, validate.task_token(request))
-        validate.token_namespace(request, token.namespace_id, self._runtime.namespaces.get)
         run = await self._find(token)
         fail = inputs.FailWorkflowTask(
             token.scheduled_event_id,
