@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import PollWorkflowExecutionTimeSkippingRequest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, PollWorkflowExecutionTimeSkippingRequest
 from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
@@ -78,7 +80,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 def play(stories: dict[str, Show], address: str | None, namespace: str = "default") -> int:
     """Play stories one after the other; the exit code."""
     # What fails on purpose is part of the story, not a warning with a traceback.
-    logging.getLogger("temporalio").setLevel(logging.CRITICAL)
+    log = logging.getLogger("temporalio")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         if address is None:
             with open_env() as env:
@@ -92,6 +96,8 @@ def play(stories: dict[str, Show], address: str | None, namespace: str = "defaul
         return MISMATCH
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        log.setLevel(level)
 
 
 async def _play_at(stories: dict[str, Show], address: str, namespace: str) -> int:
@@ -149,6 +155,20 @@ def _told(lived: timedelta) -> str:
 def fresh(name: str) -> str:
     """An id that no other run of an example has, for workflows and task queues."""
     return f"{name}-{secrets.token_hex(4)}"
+
+
+async def until_polled(client: Client, task_queue: str, worker: str) -> None:
+    """Wait until the worker of that identity asks for activities: nothing tells skipped time before that it comes."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    )
+    while True:
+        about = await client.workflow_service.describe_task_queue(request)
+        if any(poller.identity == worker for poller in about.pollers):
+            return
+        await asyncio.sleep(0.02)
 
 
 def examples() -> list[str]:

@@ -173,7 +173,9 @@ async def run(address: str, names: Iterable[str], token: str) -> Records:
 async def _fixtures(address: str, session: Session) -> AsyncIterator[None]:
     """A namespace with search attributes, and a worker; the namespace is deleted in the end."""
     # An activity that fails is an everyday thing here, not a warning with a traceback.
-    logging.getLogger("temporalio").setLevel(logging.CRITICAL)
+    log = logging.getLogger("temporalio")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     await session.until("operator namespace create -n {namespace}", "operator namespace describe -n {namespace}")
     create = "operator search-attribute create --name CliKeyword --type Keyword --name CliInt --type Int"
     await session.until(create, "workflow count -q 'CliInt = 1'")
@@ -191,6 +193,7 @@ async def _fixtures(address: str, session: Session) -> AsyncIterator[None]:
         async with worker:
             yield
     finally:
+        log.setLevel(level)
         await session.run("operator namespace delete -n {namespace} -y")
 
 

@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 from examples.rows.activities import Cursor, Importer, Report
 from examples.rows.workflow import ImportRows
-from examples.show import Mismatch, fresh, run
+from examples.show import Mismatch, fresh, run, until_polled
 from perdure.patterns import PatternsPlugin, fan_out_progress
 
 PAGE = 500
@@ -70,7 +70,8 @@ async def _import(client: Client, file: Path, database: Path, rows: int) -> Repo
         await dying.died.wait()
         [progress] = await fan_out_progress(client, handle.id)
         print(f"the worker dies: {progress.completed} rows are imported, {progress.in_flight} are half done")
-    async with _worker(client, queue, Importer(database)):
+    async with _worker(client, queue, Importer(database)) as other:
+        await until_polled(client, queue, str(other.config()["identity"]))
         return await handle.result()
 
 
@@ -81,6 +82,7 @@ def _worker(client: Client, queue: str, importer: Importer) -> Worker:
         workflows=[ImportRows],
         activities=[importer.read_rows, importer.upsert, importer.report, importer.add],
         plugins=[PatternsPlugin()],
+        identity=fresh("importer"),
     )
 
 

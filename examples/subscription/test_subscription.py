@@ -81,7 +81,7 @@ async def test_a_price_counts_from_the_next_charge(perdure: Env) -> None:
         assert await handle.execute_update(Subscription.change_price, 1200) == 900
         with pytest.raises(WorkflowUpdateFailedError):
             await handle.execute_update(Subscription.change_price, -1)
-        await perdure.advance(30 * DAY)
+        await perdure.advance(31 * DAY)
         await handle.terminate()
     assert [args[0].cents for args in charged.args] == [900, 900, 1200]
 

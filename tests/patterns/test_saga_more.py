@@ -66,7 +66,7 @@ async def test_methods_undoing_without_a_step_and_the_search_attribute(perdure, 
 async def test_timeouts_of_the_workflow_are_warned_of(perdure, caplog):
     sagas.fresh()
     async with perdure.worker(Trip, activities=[act, revoke]):
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.WARNING, logger="temporalio"):
             await perdure.execute(Trip.run)
             assert "this workflow has a timeout" not in caplog.text
             await perdure.execute(Trip.run, run_timeout=timedelta(hours=1))
