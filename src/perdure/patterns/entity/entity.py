@@ -12,20 +12,18 @@ n = await cart.add(Item("lamp", 1900))
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, NoReturn, Self, TypeVar, TypeVarTuple
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
-from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.common import RawValue
 
 from perdure.patterns.entity.client import DeadLetter, Reference
 from perdure.patterns.entity.handlers import Signal
+from perdure.patterns.entity.life import live
 from perdure.patterns.entity.mailbox import Mailbox
 from perdure.patterns.entity.plan import Limits, Plan, not_json, state_type_of
 
@@ -34,10 +32,6 @@ Args = TypeVarTuple("Args")
 
 NEW = RawValue(Payload())
 """The input of an entity that nothing was carried to."""
-STORE = workflow.ActivityConfig(
-    start_to_close_timeout=timedelta(seconds=30), retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1))
-)
-"""How `load` and `save` are called: until they succeed, since nothing can be done without them."""
 
 
 class Entity(Generic[S]):
@@ -211,95 +205,9 @@ def _make_workflow(cls: type[Entity[Any]], sandboxed: bool) -> None:
     """A `run` of the class's own: the SDK refuses one that is inherited."""
 
     async def run(self: Any, carried: RawValue = NEW) -> None:
-        await _run(self._box)
+        await live(self._box)
 
     del run.__annotations__["self"]
     run.__module__, run.__qualname__ = cls.__module__, f"{cls.__name__}.run"
     cls.run = workflow.run(run)  # type: ignore[attr-defined]
     workflow.defn(name=cls._plan.name, sandboxed=sandboxed)(cls)
-
-
-async def _run(box: Mailbox) -> None:
-    """Until it continues as new, ends idle, or is cancelled."""
-    await _load(box)
-    worker = asyncio.create_task(box.work())
-    ends = False
-    while True:
-        try:
-            ends = await _wait(box, worker)
-        except asyncio.CancelledError:
-            if workflow.cancellation_reason() is None:
-                raise
-            await _close(box, worker)
-            raise
-        # Nothing is awaited between this check and the end.
-        if box.quiet() and box.draining():
-            workflow.continue_as_new(RawValue(box.payload()))
-        if ends and box.quiet() and not box.queue:
-            return
-
-
-async def _load(box: Mailbox) -> None:
-    plan = box.plan
-    if not box.loaded and plan.load is not None:
-        snapshot = await workflow.execute_activity(plan.load, workflow.info().workflow_id, **STORE)
-        if snapshot is not None:
-            box.restore(Payload(metadata={"encoding": b"json/plain"}, data=snapshot.encode()))
-    if not box.loaded:
-        box.begin()
-
-
-async def _wait(box: Mailbox, worker: asyncio.Task[NoReturn]) -> bool:
-    """Until the run may continue as new, or something is due to be done; True when it was idle for long enough and its
-    state is saved."""
-    idle, until = box.plan.idle, box.next_due()
-
-    def wakes() -> bool:
-        due = box.next_due()
-        sooner = due is not None and (until is None or due < until)
-        return worker.done() or sooner or (box.draining() and box.quiet())
-
-    since = box.last if box.quiet() and not box.queue else workflow.now()
-    moments = [until, since + idle if idle and until is None else None]
-    left = min((moment - workflow.now() for moment in moments if moment is not None), default=None)
-    with contextlib.suppress(TimeoutError):
-        await workflow.wait_condition(wakes, timeout=left and max(left, timedelta(0)))
-    if worker.done():
-        worker.result()
-    if box.draining() and box.quiet():
-        return False
-    box.send_due()
-    over = idle is not None and not box.later and workflow.now() - box.last >= idle
-    return over and box.quiet() and not box.queue and await _try_save(box)
-
-
-async def _try_save(box: Mailbox) -> bool:
-    """`_save`; when it fails for good the entity stays, and tries again when it was idle for as long once more."""
-    try:
-        return await _save(box)
-    except ActivityError as error:
-        if is_cancelled_exception(error):
-            raise
-        workflow.logger.warning("the state could not be saved, so the entity goes on", exc_info=error)
-        box.last = workflow.now()
-        return False
-
-
-async def _save(box: Mailbox) -> bool:
-    """Whether nothing came meanwhile."""
-    assert box.plan.save is not None
-    received = box.received
-    args = [workflow.info().workflow_id, box.payload().data.decode()]
-    await workflow.execute_activity(box.plan.save, args=args, **STORE)
-    return received == box.received
-
-
-async def _close(box: Mailbox, worker: asyncio.Task[NoReturn]) -> None:
-    """It was cancelled: handle what it has accepted, and nothing new."""
-    box.closing = True
-    saved = False
-    while not (saved and box.quiet() and not box.queue):
-        await workflow.wait_condition(lambda: worker.done() or (box.quiet() and not box.queue))
-        if worker.done():
-            worker.result()
-        saved = box.plan.save is None or await _save(box)

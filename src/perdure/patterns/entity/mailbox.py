@@ -87,6 +87,8 @@ class Mailbox:
         self._tried = False
         self.later: dict[str, Later] = {}
         self.received = 0
+        self.saved = -1
+        """What `received` was when the state was saved."""
         self.last = workflow.now()
         if start is not None:
             self.restore(start)
@@ -255,8 +257,7 @@ class Mailbox:
     async def work(self) -> NoReturn:
         """Handle messages for ever."""
         while True:
-            while not self._next():
-                await workflow.wait_condition(self._next)
+            await until(self._next)
             self.busy = True
             try:
                 await self._pause()
@@ -386,6 +387,19 @@ class Mailbox:
         key, payloads = opened([each.payload for each in args])
         info = workflow.current_update_info()
         return key or (info.id if info else ""), payloads
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait, also in a run that is cancelled, since there is something to do before it ends.
+
+    An evicted run ends here, too: by the error itself, or, when it has been cancelled before, by the next wait, which
+    the SDK refuses then."""
+    while not condition():
+        try:
+            await workflow.wait_condition(condition)
+        except asyncio.CancelledError:
+            if workflow.cancellation_reason() is None:
+                raise
 
 
 def _limit(what: str, size: int, limit: int, unit: str = "bytes") -> None:
