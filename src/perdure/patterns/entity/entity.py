@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple
+from typing import Any, Generic, Self, TypeVar, overload
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
@@ -26,9 +26,9 @@ from perdure.patterns.entity.handlers import Signal
 from perdure.patterns.entity.life import live
 from perdure.patterns.entity.mailbox import Mailbox
 from perdure.patterns.entity.plan import Limits, Plan, not_json, state_type_of
+from perdure.patterns.entity.sends import A, Args, B, P, Sends0, Sends1, Sends2, SendsAll
 
 S = TypeVar("S")
-Args = TypeVarTuple("Args")
 
 NEW = RawValue(Payload())
 """The input of an entity that nothing was carried to."""
@@ -115,7 +115,19 @@ class Entity(Generic[S]):
         """In a handler: that of the message. The same when it is sent again: a key for what its activities do."""
         return self.__dict__["_message_id"]  # type: ignore[no-any-return]
 
-    def later(self, delay: timedelta, signal: Signal[*Args], *args: *Args, key: str = "") -> None:
+    @overload
+    def later(self, delay: timedelta, signal: Signal[P], *args: P.args, **named: P.kwargs) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: Sends0[None], *, key: str) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: Sends1[A, None], a: A, /, *, key: str) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: Sends2[A, B, None], a: A, b: B, /, *, key: str) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: SendsAll[*Args, None], *args: *Args, key: str) -> None: ...
+    def later(  # type: ignore[misc]
+        self, delay: timedelta, signal: Any, *args: Any, key: str = "", **named: Any
+    ) -> None:
         """In a handler: have the entity get this signal after a time, unless the handler fails.
 
         `key` tells those of one signal apart; the same signal with the same key takes the place of the one before.
@@ -125,11 +137,17 @@ class Entity(Generic[S]):
         """
         if delay < timedelta(0):
             raise ValueError(f"delay is {delay}: it can't be in the past")
-        name = signal.definition.name
-        self.__dict__["_later"][f"{name}/{key}"] = (delay, name, args)
+        definition = signal.definition
+        if definition.kind != "signal":
+            raise TypeError(f"{definition.name} is no signal")
+        args = definition.positional(args, named)
+        self.__dict__["_later"][f"{definition.name}/{key}"] = (delay, definition.name, args)
 
-    def not_later(self, signal: Signal[*tuple[Any, ...]], key: str = "") -> None:
-        """In a handler: take back what `later` has planned, if anything."""
+    def not_later(self, signal: Signal[...], key: str = "") -> None:
+        """In a handler: take back what `later` has planned, if anything.
+
+        self.not_later(Stock.give_up, key=order)
+        """
         self.__dict__["_later"][f"{signal.definition.name}/{key}"] = None
 
     @classmethod
