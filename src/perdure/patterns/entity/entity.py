@@ -21,11 +21,12 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.common import RawValue
 
+from perdure.patterns.entity.classes import check_members, check_state, is_pydantic, state_type_of
 from perdure.patterns.entity.client import DeadLetter, Reference
 from perdure.patterns.entity.handlers import Signal
 from perdure.patterns.entity.life import live
 from perdure.patterns.entity.mailbox import Mailbox
-from perdure.patterns.entity.plan import Limits, Plan, not_json, state_type_of
+from perdure.patterns.entity.plan import Limits, Plan
 from perdure.patterns.entity.sends import A, Args, B, P, Sends0, Sends1, Sends2, SendsAll
 
 S = TypeVar("S")
@@ -66,14 +67,11 @@ class Entity(Generic[S]):
         **more: Any,
     ) -> None:
         super().__init_subclass__(**more)
+        check_members(cls, Entity)
         state_type = state_type_of(cls)
         if state_type is None:
             return
-        if not carries_all and (wrong := list(not_json(state_type))):
-            raise TypeError(
-                f"{cls.__name__}: the SDK's converter can't carry {', '.join(wrong)}. Use whole numbers or text, or a "
-                "data converter that can (temporalio.contrib.pydantic), and say carries_all=True"
-            )
+        check_state(cls, state_type, carries_all)
         cls._plan = Plan(
             name=name or cls.__name__,
             state_type=state_type,
@@ -83,7 +81,7 @@ class Entity(Generic[S]):
             load=load,
             save=save,
         )
-        cls._plan.read(cls)
+        cls._plan.read(cls, carries_all or is_pydantic(state_type))
         _make_workflow(cls, sandboxed)
 
     @workflow.init
