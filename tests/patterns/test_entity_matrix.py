@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 from tests.patterns.matrix import Case
-from tests.patterns.piles import Pile
+from tests.patterns.piles import Pile, check_that_cancels_end_runs
 
 
 class World:
@@ -78,6 +78,7 @@ async def check(world, outcome):
         assert "fail" in outcome.row and "load" in outcome.name, "`load` alone may fail it"
         assert not world.acknowledged
         return
+    check_that_cancels_end_runs(outcome.histories)
     with undisturbed(stage.probe):
         await check_undisturbed(world, stage)
 

@@ -40,7 +40,16 @@ class Entity(Generic[S]):
 
     The class is a workflow: give it to a worker. Messages are handled one at a time, in the order in which the server
     has got them, each on a copy of the state: what fails leaves no trace. Handlers may call activities; what waits,
-    makes all that follow wait. The run continues as new by itself.
+    makes all that follow wait. The run continues as new by itself. Cancelling it handles what was accepted, saves, and
+    ends it.
+
+        class Cart(Entity[CartState]):
+            @update
+            async def add(self, item: Item) -> int:
+                self.state.items.append(item)
+                return len(self.state.items)
+
+        n = await Cart.of(client, "cart-ann", task_queue="carts").add(Item("lamp", 1900))
 
     Arguments of the class: `name` of the workflow type, `version` of the state (with `@upgrade`), `limits`, and
     `idle`, after which an entity ends, with `load` and `save`, activities that get its workflow id (and a snapshot, a
@@ -110,7 +119,10 @@ class Entity(Generic[S]):
 
     @property
     def message_id(self) -> str:
-        """In a handler: that of the message. The same when it is sent again: a key for what its activities do."""
+        """In a handler: that of the message. The same when it is sent again: a key for what its activities do.
+
+        await workflow.execute_activity(charge, args=[cents, self.message_id], **options.flaky_api.config())
+        """
         return self.__dict__["_message_id"]  # type: ignore[no-any-return]
 
     @overload
@@ -171,19 +183,32 @@ class Entity(Generic[S]):
         return entity
 
     async def dead_letters(self) -> list[DeadLetter]:
-        """Signals that could not be handled, oldest first."""
+        """Signals that could not be handled, oldest first.
+
+        for letter in await cart.dead_letters():
+            print(letter.name, letter.error)
+        """
         return await self._sender().dead_letters()
 
     async def retry(self, letter: DeadLetter) -> None:
-        """Handle a dead letter again, after its cause was fixed. Raises what was raised if it fails again."""
+        """Handle a dead letter again, after its cause was fixed. Raises what was raised if it fails again.
+
+        await cart.retry(letter)
+        """
         await self._sender().handle_letter("perdure_retry", letter)
 
     async def drop(self, letter: DeadLetter) -> None:
-        """Give a dead letter up."""
+        """Give a dead letter up.
+
+        await cart.drop(letter)
+        """
         await self._sender().handle_letter("perdure_drop", letter)
 
     async def status(self) -> dict[str, Any]:
-        """What it is about: messages handled, waiting, remembered; bytes; whether it is on its way to the next run."""
+        """What it is about: messages handled, waiting, remembered; bytes; whether it is on its way to the next run.
+
+        assert (await cart.status())["waiting"] == 0
+        """
         return await self._sender().status()
 
     def _sender(self) -> Reference:

@@ -140,8 +140,8 @@ class BoundUpdate(_Bound, Sends[P, R]):
         """Send it and wait for the reply.
 
         The same `message_id` again, with the same arguments, gets the first reply and does nothing else; with other
-        arguments it is an error. One is made up if none is given. Raises `WorkflowUpdateFailedError` with what was
-        raised by a check or the handler.
+        arguments it is an error, but for fields and last arguments that only one of the two has. One is made up if none
+        is given. Raises `WorkflowUpdateFailedError` with what was raised by a check or the handler.
         """
         return await self._send(args, named, message_id)
 

@@ -18,13 +18,19 @@ from perdure.patterns.entity.handlers import Check, Definition, Kind, Upgrade, _
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one class of entities."""
+    """Of one class of entities: what it remembers, how large it may get, and how long a run is.
+
+    class Cart(Entity[CartState], limits=Limits(window=10_000, window_bytes=500_000)): ...
+    """
 
     window: int = 1000
-    """Messages whose replies are remembered."""
+    """Messages whose replies are remembered, at most."""
     window_bytes: int = 250_000
+    """Of ids and replies that are remembered, at most."""
     dead_letters: int = 100
+    """Signals that could not be handled and are kept, at most."""
     dead_bytes: int = 100_000
+    """Of those signals, at most."""
     state_bytes: int = 1_000_000
     """A message that would make the state larger fails."""
     messages_a_run: int = 1800
