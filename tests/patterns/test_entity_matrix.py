@@ -8,8 +8,9 @@ from collections import Counter
 from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
+from tests.patterns.cancels import check_that_cancels_end_runs
 from tests.patterns.matrix import Case
-from tests.patterns.piles import Pile, check_that_cancels_end_runs
+from tests.patterns.piles import Pile
 
 
 class World:
@@ -78,13 +79,13 @@ async def check(world, outcome):
         assert "fail" in outcome.row and "load" in outcome.name, "`load` alone may fail it"
         assert not world.acknowledged
         return
-    check_that_cancels_end_runs(outcome.histories)
     with undisturbed(stage.probe):
         await check_undisturbed(world, stage)
 
 
 async def check_undisturbed(world, stage):
     await ended(stage)
+    await check_that_cancels_end_runs(stage)
     done = json.loads(world.kept[stage.id])["state"]["json"]["done"]
     assert max(Counter(done).values()) == 1, f"each acts once: {done}"
     assert set(world.acknowledged) <= set(done), f"{world.acknowledged} are not all in {done}"

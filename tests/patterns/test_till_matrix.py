@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from temporalio import activity
 from temporalio.client import WorkflowUpdateFailedError
+from tests.patterns.cancels import check_that_cancels_end_runs
 from tests.patterns.matrix import Case
-from tests.patterns.piles import check_that_cancels_end_runs
 from tests.patterns.tills import Till, TillState
 
 SENT = 6
@@ -76,7 +76,7 @@ async def check_cancelled(world, outcome):
     for failed in (outcome.drive_error, *(each.exception() for each in outcome.stage.sent)):
         if failed is not None:
             raise failed
-    check_that_cancels_end_runs(outcome.histories)
+    await check_that_cancels_end_runs(outcome.stage)
     lives = [each async for each in told_in_the_end(outcome.stage)]
     paid, notes = [what for each in lives for what in each.paid], [what for each in lives for what in each.notes]
     assert Counter(paid) == Counter([*world.replies]), "each in one life"
