@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 from tests.patterns.carts import Cart, Item, price
 from tests.patterns.lives import Nag, kept, load, save
 from tests.patterns.resets import reset_first_run
@@ -52,3 +53,30 @@ async def record_entity(env, keep):
         await Cart.of(env.client, "entity-reset", task_queue="kept").own("last")
         for number, run_id in enumerate([again.run_id, None]):
             await keep(f"entity-reset-{number}", env.client.get_workflow_handle("entity-reset"), run_id)
+    for moment in ("load", "save", "failing-save"):
+        await _closes(env, keep, moment)
+
+
+async def _closes(env, keep, moment):
+    """It is cancelled while an activity of the library's is under way, and something comes meanwhile."""
+    kept.clear()
+    broken = [ApplicationError("no disk", non_retryable=True), None] if moment == "failing-save" else []
+    loading = env.mock(load, side_effect=load, blocks=moment == "load")
+    saving = env.mock(save, side_effect=save, raises=broken, blocks=moment == "save")
+    async with env.worker(Nag, activities=[loading, saving], task_queue="closes"):
+        id = f"entity-nag-closes-in-{moment}"
+        nag, handle = Nag.of(env.client, id, task_queue="closes"), env.client.get_workflow_handle(id)
+        await nag.say("first")
+        while not loading.calls or (moment != "load" and not await nag.said()):
+            await asyncio.sleep(0.01)
+        if moment == "save":
+            await env.advance_until(lambda: saving.calls)
+            await nag.say("meanwhile")
+        await handle.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+        loading.release()
+        saving.release()
+        with contextlib.suppress(Exception):
+            await handle.result()
+        await keep(id, handle)

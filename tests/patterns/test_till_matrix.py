@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from temporalio import activity
 from temporalio.client import WorkflowUpdateFailedError
+from tests.patterns.cancels import check_that_cancels_end_runs
 from tests.patterns.matrix import Case
 from tests.patterns.tills import Till, TillState
 
@@ -62,7 +63,31 @@ def printer(world):
     return [run]
 
 
+async def told_in_the_end(stage):
+    """Of each life, from its start until it ended other than by continuing: without `load` nothing goes beyond that."""
+    for run in await stage.env.histories(stage.id):
+        if run.status != "continued as new":
+            handle = stage.client.get_workflow_handle(stage.id, run_id=run.run_id)
+            yield await handle.query("told", result_type=TillState)
+
+
+async def check_cancelled(world, outcome):
+    """What it had accepted was handled before it ended."""
+    for failed in (outcome.drive_error, *(each.exception() for each in outcome.stage.sent)):
+        if failed is not None:
+            raise failed
+    await check_that_cancels_end_runs(outcome.stage)
+    lives = [each async for each in told_in_the_end(outcome.stage)]
+    paid, notes = [what for each in lives for what in each.paid], [what for each in lives for what in each.notes]
+    assert Counter(paid) == Counter([*world.replies]), "each in one life"
+    assert Counter(notes) == Counter(world.notes), "no acknowledged signal is lost, none acts twice"
+    for what, reply in world.replies.items():
+        assert any(what in each.paid and each.paid.index(what) + 1 == reply for each in lives)
+
+
 async def check(world, outcome):
+    if outcome.row in ("cancelled", "cancelled twice", "killed and cancelled"):
+        return await check_cancelled(world, outcome)
     if outcome.row in ("fails before", "fails after", "never in time", "late and failing"):
         assert isinstance(outcome.drive_error, WorkflowUpdateFailedError)
     elif outcome.drive_error is not None:
@@ -93,9 +118,6 @@ TILL = Case(
     check=check,
     messages={"update": pay_again, "signal": note_again},
     leave_out={
-        "cancelled": "without load and save its state ends with it",
-        "cancelled twice": "as above",
-        "killed and cancelled": "as above",
         "terminated": "its state ends with it",
     },
     few=2,

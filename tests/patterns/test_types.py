@@ -198,12 +198,35 @@ class Box(Entity[Full], version=2):
     def empty(self) -> int:
         return self.state.count
 
+    @update
+    async def fill(self, name: str, count: int = 1, weight: float = 1.0) -> int:
+        self.later(timedelta(1), Box.shake)
+        self.later(timedelta(1), Box.shake, 2)
+        self.later(timedelta(1), Box.shake, times=2)
+        self.later(timedelta(1), Box.shake, key="k")
+        self.later(timedelta(1), Box.shake, 2, key="k")
+        self.later(timedelta(1), Box.shake, "x")  # wrong: no number
+        self.later(timedelta(1), Box.shake, "x", key="k")  # wrong: no number
+        self.later(timedelta(1), Box.fill, "x")  # wrong: no signal
+        self.not_later(Box.shake, key="k")
+        return await self.fill(name)
+
+    @check(fill)
+    def _room(self, name: str, count: int, weight: float) -> None: ...
+
     @signal
     def note(self, text: str) -> None: ...
+
+    @signal
+    async def shake(self, times: int = 1) -> None: ...
 
     @query
     def count(self) -> int:
         return self.state.count
+
+    @query
+    def last(self, number: int = 10) -> list[str]:
+        return []
 
     @upgrade(1)
     @staticmethod
@@ -222,6 +245,28 @@ async def send(client: Client) -> None:
     await box.note(1)  # wrong: no text
     Box.of(client, "b", task_queue="q", initial=1)  # wrong: no state
     await box.nothing()  # wrong: there is none
+    n = await box.fill("x")
+    n = await box.fill("x", 2)
+    n = await box.fill("x", weight=2.0)
+    n = await box.fill("x", message_id="m")
+    n = await box.fill("x", 2, message_id="m")
+    n = await box.fill("x", 2, 2.0, message_id="m")
+    n = await box.empty(message_id=None)
+    await box.shake()
+    await box.shake(message_id="m")
+    await box.shake(2, message_id="m")
+    q: list[str] = await box.last()
+    q = await box.last(3)
+    await box.fill()  # wrong: what?
+    await box.fill(message_id="m")  # wrong: what?
+    await box.fill("x", "y")  # wrong: no number
+    await box.fill("x", "y", message_id="m")  # wrong: no number
+    await box.fill("x", message_id=1)  # wrong: no text
+    await box.put("x", message_id="m")  # wrong: two of them
+    await box.put(1, "x", message_id="m")  # wrong: the order of the arguments
+    await box.shake("x", message_id="m")  # wrong: no number
+    await box.last("x")  # wrong: no number
+    r: str = await box.fill("x", message_id="m")  # wrong: an int
 """
 
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import Any, Literal
 
 from temporalio.api.common.v1 import Payload
@@ -23,6 +24,8 @@ MARK = "perdure_entity"
 """The first key of it, which tells it from a state that a run is started with."""
 UPDATE = "update"
 """In place of whether a message may come again: it may, and it is an update."""
+PRINTS_BYTES = 100_000
+"""Of messages that are remembered, at most; of those whose prints are pushed out only the same bytes are the same."""
 ENVELOPE = "perdure_message"
 """The only key of the first argument of a message that has an id."""
 
@@ -93,13 +96,22 @@ class Window:
     bytes: int
     replies: dict[str, tuple[str, Reply]] = field(default_factory=dict)
     size: int = 0
+    prints: dict[str, str] = field(default_factory=dict)
+    """What tells them from others with the same id (`perdure.patterns.entity.same`), as far as there is room."""
+    prints_size: int = 0
 
-    def put(self, message_id: str, content: str, reply: Reply) -> None:
+    def put(self, message_id: str, content: str, reply: Reply, print_: str | None = None) -> None:
         self.replies[message_id] = (content, reply)
         self.size += _weight(message_id, reply)
+        if print_ is not None:
+            self.prints[message_id] = print_
+            self.prints_size += len(print_)
         while len(self.replies) > self.count or self.size > self.bytes:
             oldest = next(iter(self.replies))
             self.size -= _weight(oldest, self.replies.pop(oldest)[1])
+            self.prints_size -= len(self.prints.pop(oldest, ""))
+        while self.prints_size > PRINTS_BYTES:
+            self.prints_size -= len(self.prints.pop(next(iter(self.prints))))
 
 
 def _weight(message_id: str, reply: Reply) -> int:
@@ -179,6 +191,7 @@ class Carried:
                 "window": [
                     [key, content, reply.how, reply.kept()] for key, (content, reply) in self.window.replies.items()
                 ],
+                "prints": [self.window.prints.get(key) for key in self.window.replies],
                 "dead": [
                     [d.number, d.name, d.message_id, d.error, d.time, None if d.args is None else [*map(pack, d.args)]]
                     for d in self.dead.letters
@@ -204,8 +217,9 @@ class Carried:
         kept = json.loads(payload.data)
         if kept[MARK] > FORM:
             raise RuntimeError(f"this entity was carried in form {kept[MARK]}: it needs a newer version of perdure")
-        for key, content, how, value in kept.get("window", ()):
-            window.put(key, content, Reply.of(how, value))
+        remembered = kept.get("window", ())
+        for (key, content, how, value), print_ in zip(remembered, kept.get("prints") or repeat(None), strict=False):
+            window.put(key, content, Reply.of(how, value), print_)
         dead.letters = [
             Letter(number, name, key, error, time, None if args is None else [*map(unpack, args)])
             for number, name, key, error, time, args in kept.get("dead", ())

@@ -41,7 +41,7 @@ GONE = RPCStatusCode.NOT_FOUND
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A signal that could not be handled."""
+    """A signal that could not be handled: see `Entity.dead_letters`, `Entity.retry` and `Entity.drop`."""
 
     number: int
     name: str

@@ -12,32 +12,27 @@ n = await cart.add(Item("lamp", 1900))
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, NoReturn, Self, TypeVar, TypeVarTuple
+from typing import Any, Generic, Self, TypeVar, overload
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
-from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.common import RawValue
 
+from perdure.patterns.entity.classes import check_members, check_state, is_pydantic, state_type_of
 from perdure.patterns.entity.client import DeadLetter, Reference
 from perdure.patterns.entity.handlers import Signal
+from perdure.patterns.entity.life import live
 from perdure.patterns.entity.mailbox import Mailbox
-from perdure.patterns.entity.plan import Limits, Plan, not_json, state_type_of
+from perdure.patterns.entity.plan import Limits, Plan
+from perdure.patterns.entity.sends import A, Args, B, P, Sends0, Sends1, Sends2, SendsAll
 
 S = TypeVar("S")
-Args = TypeVarTuple("Args")
 
 NEW = RawValue(Payload())
 """The input of an entity that nothing was carried to."""
-STORE = workflow.ActivityConfig(
-    start_to_close_timeout=timedelta(seconds=30), retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1))
-)
-"""How `load` and `save` are called: until they succeed, since nothing can be done without them."""
 
 
 class Entity(Generic[S]):
@@ -45,7 +40,16 @@ class Entity(Generic[S]):
 
     The class is a workflow: give it to a worker. Messages are handled one at a time, in the order in which the server
     has got them, each on a copy of the state: what fails leaves no trace. Handlers may call activities; what waits,
-    makes all that follow wait. The run continues as new by itself.
+    makes all that follow wait. The run continues as new by itself. Cancelling it handles what was accepted, saves, and
+    ends it.
+
+        class Cart(Entity[CartState]):
+            @update
+            async def add(self, item: Item) -> int:
+                self.state.items.append(item)
+                return len(self.state.items)
+
+        n = await Cart.of(client, "cart-ann", task_queue="carts").add(Item("lamp", 1900))
 
     Arguments of the class: `name` of the workflow type, `version` of the state (with `@upgrade`), `limits`, and
     `idle`, after which an entity ends, with `load` and `save`, activities that get its workflow id (and a snapshot, a
@@ -72,14 +76,11 @@ class Entity(Generic[S]):
         **more: Any,
     ) -> None:
         super().__init_subclass__(**more)
+        check_members(cls, Entity)
         state_type = state_type_of(cls)
         if state_type is None:
             return
-        if not carries_all and (wrong := list(not_json(state_type))):
-            raise TypeError(
-                f"{cls.__name__}: the SDK's converter can't carry {', '.join(wrong)}. Use whole numbers or text, or a "
-                "data converter that can (temporalio.contrib.pydantic), and say carries_all=True"
-            )
+        check_state(cls, state_type, carries_all)
         cls._plan = Plan(
             name=name or cls.__name__,
             state_type=state_type,
@@ -89,7 +90,7 @@ class Entity(Generic[S]):
             load=load,
             save=save,
         )
-        cls._plan.read(cls)
+        cls._plan.read(cls, carries_all or is_pydantic(state_type))
         _make_workflow(cls, sandboxed)
 
     @workflow.init
@@ -118,10 +119,25 @@ class Entity(Generic[S]):
 
     @property
     def message_id(self) -> str:
-        """In a handler: that of the message. The same when it is sent again: a key for what its activities do."""
+        """In a handler: that of the message. The same when it is sent again: a key for what its activities do.
+
+        await workflow.execute_activity(charge, args=[cents, self.message_id], **options.flaky_api.config())
+        """
         return self.__dict__["_message_id"]  # type: ignore[no-any-return]
 
-    def later(self, delay: timedelta, signal: Signal[*Args], *args: *Args, key: str = "") -> None:
+    @overload
+    def later(self, delay: timedelta, signal: Signal[P], *args: P.args, **named: P.kwargs) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: Sends0[None], *, key: str) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: Sends1[A, None], a: A, /, *, key: str) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: Sends2[A, B, None], a: A, b: B, /, *, key: str) -> None: ...
+    @overload
+    def later(self, delay: timedelta, signal: SendsAll[*Args, None], *args: *Args, key: str) -> None: ...
+    def later(  # type: ignore[misc]
+        self, delay: timedelta, signal: Any, *args: Any, key: str = "", **named: Any
+    ) -> None:
         """In a handler: have the entity get this signal after a time, unless the handler fails.
 
         `key` tells those of one signal apart; the same signal with the same key takes the place of the one before.
@@ -131,11 +147,17 @@ class Entity(Generic[S]):
         """
         if delay < timedelta(0):
             raise ValueError(f"delay is {delay}: it can't be in the past")
-        name = signal.definition.name
-        self.__dict__["_later"][f"{name}/{key}"] = (delay, name, args)
+        definition = signal.definition
+        if definition.kind != "signal":
+            raise TypeError(f"{definition.name} is no signal")
+        args = definition.positional(args, named)
+        self.__dict__["_later"][f"{definition.name}/{key}"] = (delay, definition.name, args)
 
-    def not_later(self, signal: Signal[*tuple[Any, ...]], key: str = "") -> None:
-        """In a handler: take back what `later` has planned, if anything."""
+    def not_later(self, signal: Signal[...], key: str = "") -> None:
+        """In a handler: take back what `later` has planned, if anything.
+
+        self.not_later(Stock.give_up, key=order)
+        """
         self.__dict__["_later"][f"{signal.definition.name}/{key}"] = None
 
     @classmethod
@@ -161,19 +183,32 @@ class Entity(Generic[S]):
         return entity
 
     async def dead_letters(self) -> list[DeadLetter]:
-        """Signals that could not be handled, oldest first."""
+        """Signals that could not be handled, oldest first.
+
+        for letter in await cart.dead_letters():
+            print(letter.name, letter.error)
+        """
         return await self._sender().dead_letters()
 
     async def retry(self, letter: DeadLetter) -> None:
-        """Handle a dead letter again, after its cause was fixed. Raises what was raised if it fails again."""
+        """Handle a dead letter again, after its cause was fixed. Raises what was raised if it fails again.
+
+        await cart.retry(letter)
+        """
         await self._sender().handle_letter("perdure_retry", letter)
 
     async def drop(self, letter: DeadLetter) -> None:
-        """Give a dead letter up."""
+        """Give a dead letter up.
+
+        await cart.drop(letter)
+        """
         await self._sender().handle_letter("perdure_drop", letter)
 
     async def status(self) -> dict[str, Any]:
-        """What it is about: messages handled, waiting, remembered; bytes; whether it is on its way to the next run."""
+        """What it is about: messages handled, waiting, remembered; bytes; whether it is on its way to the next run.
+
+        assert (await cart.status())["waiting"] == 0
+        """
         return await self._sender().status()
 
     def _sender(self) -> Reference:
@@ -211,95 +246,9 @@ def _make_workflow(cls: type[Entity[Any]], sandboxed: bool) -> None:
     """A `run` of the class's own: the SDK refuses one that is inherited."""
 
     async def run(self: Any, carried: RawValue = NEW) -> None:
-        await _run(self._box)
+        await live(self._box)
 
     del run.__annotations__["self"]
     run.__module__, run.__qualname__ = cls.__module__, f"{cls.__name__}.run"
     cls.run = workflow.run(run)  # type: ignore[attr-defined]
     workflow.defn(name=cls._plan.name, sandboxed=sandboxed)(cls)
-
-
-async def _run(box: Mailbox) -> None:
-    """Until it continues as new, ends idle, or is cancelled."""
-    await _load(box)
-    worker = asyncio.create_task(box.work())
-    ends = False
-    while True:
-        try:
-            ends = await _wait(box, worker)
-        except asyncio.CancelledError:
-            if workflow.cancellation_reason() is None:
-                raise
-            await _close(box, worker)
-            raise
-        # Nothing is awaited between this check and the end.
-        if box.quiet() and box.draining():
-            workflow.continue_as_new(RawValue(box.payload()))
-        if ends and box.quiet() and not box.queue:
-            return
-
-
-async def _load(box: Mailbox) -> None:
-    plan = box.plan
-    if not box.loaded and plan.load is not None:
-        snapshot = await workflow.execute_activity(plan.load, workflow.info().workflow_id, **STORE)
-        if snapshot is not None:
-            box.restore(Payload(metadata={"encoding": b"json/plain"}, data=snapshot.encode()))
-    if not box.loaded:
-        box.begin()
-
-
-async def _wait(box: Mailbox, worker: asyncio.Task[NoReturn]) -> bool:
-    """Until the run may continue as new, or something is due to be done; True when it was idle for long enough and its
-    state is saved."""
-    idle, until = box.plan.idle, box.next_due()
-
-    def wakes() -> bool:
-        due = box.next_due()
-        sooner = due is not None and (until is None or due < until)
-        return worker.done() or sooner or (box.draining() and box.quiet())
-
-    since = box.last if box.quiet() and not box.queue else workflow.now()
-    moments = [until, since + idle if idle and until is None else None]
-    left = min((moment - workflow.now() for moment in moments if moment is not None), default=None)
-    with contextlib.suppress(TimeoutError):
-        await workflow.wait_condition(wakes, timeout=left and max(left, timedelta(0)))
-    if worker.done():
-        worker.result()
-    if box.draining() and box.quiet():
-        return False
-    box.send_due()
-    over = idle is not None and not box.later and workflow.now() - box.last >= idle
-    return over and box.quiet() and not box.queue and await _try_save(box)
-
-
-async def _try_save(box: Mailbox) -> bool:
-    """`_save`; when it fails for good the entity stays, and tries again when it was idle for as long once more."""
-    try:
-        return await _save(box)
-    except ActivityError as error:
-        if is_cancelled_exception(error):
-            raise
-        workflow.logger.warning("the state could not be saved, so the entity goes on", exc_info=error)
-        box.last = workflow.now()
-        return False
-
-
-async def _save(box: Mailbox) -> bool:
-    """Whether nothing came meanwhile."""
-    assert box.plan.save is not None
-    received = box.received
-    args = [workflow.info().workflow_id, box.payload().data.decode()]
-    await workflow.execute_activity(box.plan.save, args=args, **STORE)
-    return received == box.received
-
-
-async def _close(box: Mailbox, worker: asyncio.Task[NoReturn]) -> None:
-    """It was cancelled: handle what it has accepted, and nothing new."""
-    box.closing = True
-    saved = False
-    while not (saved and box.quiet() and not box.queue):
-        await workflow.wait_condition(lambda: worker.done() or (box.quiet() and not box.queue))
-        if worker.done():
-            worker.result()
-        saved = box.plan.save is None or await _save(box)

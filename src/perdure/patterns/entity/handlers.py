@@ -6,13 +6,12 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
+
+from perdure.patterns.entity.sends import A, Args, B, C, P, R, Sends, Sends0, Sends1, Sends2, Sends3, SendsAll
 
 if TYPE_CHECKING:
     from perdure.patterns.entity.entity import Entity
-
-R = TypeVar("R")
-Args = TypeVarTuple("Args")
 
 Kind = Literal["update", "signal", "query"]
 RESERVED = "perdure_"
@@ -45,6 +44,8 @@ class Definition:
         for parameter in parameters:
             if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 raise TypeError(f"{where}: {parameter.name} can't be sent; handlers take positional parameters alone")
+            if parameter.name == "message_id":
+                raise TypeError(f"{where}: message_id is what every message may be sent with: give it another name")
             if parameter.name not in hints:
                 raise TypeError(f"{where}: {parameter.name} has no type, so it can't be decoded")
         self.types = [hints[parameter.name] for parameter in parameters]
@@ -52,6 +53,14 @@ class Definition:
         self.result = hints.get("return")
         if self.kind == "query" and inspect.iscoroutinefunction(self.fn):
             raise TypeError(f"{where}: a query can't be async; it may only look at the state")
+
+    def positional(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        """All arguments, as they are sent. Raises `TypeError` when they are none of this handler."""
+        if not named:
+            return args
+        bound = inspect.signature(self.fn).bind(None, *args, **named)
+        bound.apply_defaults()
+        return bound.args[1:]
 
 
 class _Handler:
@@ -63,36 +72,36 @@ class _Handler:
         self.definition.name = self.definition.name or name
 
 
-class Update(_Handler, Generic[*Args, R]):
+class Update(_Handler, Sends[P, R]):
     """What `@update` makes of a method."""
 
     @overload
     def __get__(self, entity: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, entity: Entity[Any], owner: type) -> BoundUpdate[*Args, R]: ...
-    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundUpdate[*Args, R]:
+    def __get__(self, entity: Entity[Any], owner: type) -> BoundUpdate[P, R]: ...
+    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundUpdate[P, R]:
         return self if entity is None else BoundUpdate(self.definition, entity)
 
 
-class Signal(_Handler, Generic[*Args]):
+class Signal(_Handler, Sends[P, None]):
     """What `@signal` makes of a method."""
 
     @overload
     def __get__(self, entity: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, entity: Entity[Any], owner: type) -> BoundSignal[*Args]: ...
-    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundSignal[*Args]:
+    def __get__(self, entity: Entity[Any], owner: type) -> BoundSignal[P]: ...
+    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundSignal[P]:
         return self if entity is None else BoundSignal(self.definition, entity)
 
 
-class Query(_Handler, Generic[*Args, R]):
+class Query(_Handler, Sends[P, R]):
     """What `@query` makes of a method."""
 
     @overload
     def __get__(self, entity: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, entity: Entity[Any], owner: type) -> BoundQuery[*Args, R]: ...
-    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundQuery[*Args, R]:
+    def __get__(self, entity: Entity[Any], owner: type) -> BoundQuery[P, R]: ...
+    def __get__(self, entity: Entity[Any] | None, owner: type) -> Self | BoundQuery[P, R]:
         return self if entity is None else BoundQuery(self.definition, entity)
 
 
@@ -101,7 +110,8 @@ class _Bound:
     definition: Definition
     entity: Entity[Any]
 
-    async def _send(self, args: tuple[Any, ...], message_id: str | None) -> Any:
+    async def _send(self, args: tuple[Any, ...], named: dict[str, Any], message_id: str | None) -> Any:
+        args = self.definition.positional(args, named)
         reference = self.entity.__dict__.get("_reference")
         if reference is not None:
             return await reference.send(self.definition, args, message_id)
@@ -111,40 +121,64 @@ class _Bound:
         return await result if inspect.isawaitable(result) else result
 
 
-class BoundUpdate(_Bound, Generic[*Args, R]):
+class BoundUpdate(_Bound, Sends[P, R]):
     """An update of one entity: `n = await cart.add(item)`. In another handler of the entity: that method."""
 
-    async def __call__(self, *args: *Args, message_id: str | None = None) -> R:
+    @overload
+    async def __call__(self, *args: P.args, **named: P.kwargs) -> R: ...
+    @overload
+    async def __call__(self: Sends0[R], *, message_id: str | None) -> R: ...
+    @overload
+    async def __call__(self: Sends1[A, R], a: A, /, *, message_id: str | None) -> R: ...
+    @overload
+    async def __call__(self: Sends2[A, B, R], a: A, b: B, /, *, message_id: str | None) -> R: ...
+    @overload
+    async def __call__(self: Sends3[A, B, C, R], a: A, b: B, c: C, /, *, message_id: str | None) -> R: ...
+    @overload
+    async def __call__(self: SendsAll[*Args, R], *args: *Args, message_id: str | None) -> R: ...
+    async def __call__(self, *args: Any, message_id: str | None = None, **named: Any) -> Any:  # type: ignore[misc]
         """Send it and wait for the reply.
 
         The same `message_id` again, with the same arguments, gets the first reply and does nothing else; with other
-        arguments it is an error. One is made up if none is given. Raises `WorkflowUpdateFailedError` with what was
-        raised by a check or the handler.
+        arguments it is an error, but for fields and last arguments that only one of the two has. One is made up if none
+        is given. Raises `WorkflowUpdateFailedError` with what was raised by a check or the handler.
         """
-        return await self._send(args, message_id)  # type: ignore[no-any-return]
+        return await self._send(args, named, message_id)
 
 
-class BoundSignal(_Bound, Generic[*Args]):
+class BoundSignal(_Bound, Sends[P, None]):
     """A signal of one entity: `await cart.note("gift")` returns when the server has it."""
 
-    async def __call__(self, *args: *Args, message_id: str | None = None) -> None:
+    @overload
+    async def __call__(self, *args: P.args, **named: P.kwargs) -> None: ...
+    @overload
+    async def __call__(self: Sends0[None], *, message_id: str | None) -> None: ...
+    @overload
+    async def __call__(self: Sends1[A, None], a: A, /, *, message_id: str | None) -> None: ...
+    @overload
+    async def __call__(self: Sends2[A, B, None], a: A, b: B, /, *, message_id: str | None) -> None: ...
+    @overload
+    async def __call__(self: Sends3[A, B, C, None], a: A, b: B, c: C, /, *, message_id: str | None) -> None: ...
+    @overload
+    async def __call__(self: SendsAll[*Args, None], *args: *Args, message_id: str | None) -> None: ...
+    async def __call__(self, *args: Any, message_id: str | None = None, **named: Any) -> None:  # type: ignore[misc]
         """Send it. The same `message_id` again does nothing. What can't be handled is a dead letter then."""
-        await self._send(args, message_id)
+        await self._send(args, named, message_id)
 
 
-class BoundQuery(_Bound, Generic[*Args, R]):
+class BoundQuery(_Bound, Sends[P, R]):
     """A query of one entity: `n = await cart.total()`."""
 
-    async def __call__(self, *args: *Args) -> R:
+    async def __call__(self, *args: P.args, **named: P.kwargs) -> R:
         """Ask it. Asks no entity into being: raises `RPCError` when there is none."""
-        return await self._send(args, None)  # type: ignore[no-any-return]
+        return await self._send(args, named, None)  # type: ignore[no-any-return]
 
 
 @overload
-def update(fn: Callable[[Any, *Args], Awaitable[R]]) -> Update[*Args, R]: ...
+def update(fn: Callable[Concatenate[Any, P], Awaitable[R]]) -> Update[P, R]: ...
 @overload
-def update(fn: Callable[[Any, *Args], R]) -> Update[*Args, R]: ...
-def update(fn: Callable[..., Any]) -> Update[*tuple[Any, ...], Any]:
+def update(fn: Callable[Concatenate[Any, P], R]) -> Update[P, R]: ...
+def update(fn: Callable[..., Any]) -> Update[..., Any]:
     """A message with a reply, by a method that may change the state and call activities.
 
     @update
@@ -156,10 +190,10 @@ def update(fn: Callable[..., Any]) -> Update[*tuple[Any, ...], Any]:
 
 
 @overload
-def signal(fn: Callable[[Any, *Args], Awaitable[None]]) -> Signal[*Args]: ...
+def signal(fn: Callable[Concatenate[Any, P], Awaitable[None]]) -> Signal[P]: ...
 @overload
-def signal(fn: Callable[[Any, *Args], None]) -> Signal[*Args]: ...
-def signal(fn: Callable[..., Any]) -> Signal[*tuple[Any, ...]]:
+def signal(fn: Callable[Concatenate[Any, P], None]) -> Signal[P]: ...
+def signal(fn: Callable[..., Any]) -> Signal[...]:
     """A message without a reply. What fails in it goes to the dead letters.
 
     @signal
@@ -169,7 +203,7 @@ def signal(fn: Callable[..., Any]) -> Signal[*tuple[Any, ...]]:
     return Signal("signal", fn)
 
 
-def query(fn: Callable[[Any, *Args], R]) -> Query[*Args, R]:
+def query(fn: Callable[Concatenate[Any, P], R]) -> Query[P, R]:
     """A question about the state, which it can't change.
 
     @query
@@ -187,9 +221,7 @@ class Check:
     fn: Callable[..., None]
 
 
-def check(
-    handler: Update[*Args, Any] | Signal[*Args],
-) -> Callable[[Callable[[Any, *Args], None]], Check]:
+def check(handler: SendsAll[*Args, Any]) -> Callable[[Callable[[Any, *Args], None]], Check]:
     """Look at a message before it is accepted: what the check raises refuses it, without a trace in the history.
 
     @check(add)
@@ -201,8 +233,12 @@ def check(
     can't be refused: it becomes a dead letter.
     """
 
+    if not isinstance(handler, Update | Signal):
+        raise TypeError(f"a check is one of an update or a signal, not of {handler!r}")
+    definition = handler.definition
+
     def decorate(fn: Callable[[Any, *Args], None]) -> Check:
-        return Check(handler.definition, fn)
+        return Check(definition, fn)
 
     return decorate
 

@@ -24,6 +24,7 @@ from perdure.patterns.entity.carried import UPDATE, Carried, DeadLetters, Later,
 from perdure.patterns.entity.errors import refusal
 from perdure.patterns.entity.handlers import Definition
 from perdure.patterns.entity.plan import Plan
+from perdure.patterns.entity.same import is_same, print_of
 from perdure.patterns.holder import was_reset
 
 RETRY = "perdure_retry"
@@ -59,10 +60,6 @@ class Message:
         return "signal" if self.reply is None and not self.taken_along else "update"
 
     @property
-    def content(self) -> str:
-        return digest(self.name, self.args)
-
-    @property
     def size(self) -> int:
         return len(self.id) + sum(each.ByteSize() for each in self.args)
 
@@ -87,6 +84,8 @@ class Mailbox:
         self._tried = False
         self.later: dict[str, Later] = {}
         self.received = 0
+        self.saved = -1
+        """What `received` was when the state was saved."""
         self.last = workflow.now()
         if start is not None:
             self.restore(start)
@@ -145,8 +144,8 @@ class Mailbox:
         if self.draining() and (self.closing or not was_reset()):
             raise refusal("this entity moves to its next run: send the message again", errors.DRAINING)
         key, payloads = self._opened(args)
-        if known := self.window.replies.get(key):
-            if known[0] != digest(name, payloads):
+        if key in self.window.replies:
+            if not self._is_known(key, name, payloads):
                 raise _reused(key)
             return
         if name not in (RETRY, DROP):
@@ -161,7 +160,7 @@ class Mailbox:
         self._updates += 1
         known = self.window.replies.get(key)
         if known is not None:
-            return _given(known[1]) if known[0] == digest(name, payloads) else _raise(_reused(key))
+            return _given(known[1]) if self._is_known(key, name, payloads) else _raise(_reused(key))
         if takes_along:
             # A reset may hand a run all that later runs have had: nobody would send that again. So it is not refused,
             # as what is new would be, and not all waited for in this run. The failure has no stack trace: thousands of
@@ -255,8 +254,7 @@ class Mailbox:
     async def work(self) -> NoReturn:
         """Handle messages for ever."""
         while True:
-            while not self._next():
-                await workflow.wait_condition(self._next)
+            await until(self._next)
             self.busy = True
             try:
                 await self._pause()
@@ -274,14 +272,15 @@ class Mailbox:
 
     async def _take(self, message: Message) -> None:
         known = self.window.replies.get(message.id)
-        if known is not None and known[0] == message.content:
+        if known is not None and self._is_known(message.id, message.name, message.args):
             reply = known[1]
         elif known is not None:
             reply = self._failed(message, _reused(message.id))
         else:
             reply = await self._acted(message)
             if message.remembered:
-                self.window.put(message.id, message.content, reply)
+                print_ = print_of(message.name, message.args, self._types(message.name))
+                self.window.put(message.id, digest(message.name, message.args), reply, print_)
             self.handled += 1
         self.last = workflow.now()
         if message.reply is not None:
@@ -382,10 +381,36 @@ class Mailbox:
             self.dead.letters.remove(letter)
         return Reply("result", workflow.payload_converter().to_payload(None).SerializeToString())
 
+    # Whether a message is known.
+
+    def _is_known(self, key: str, name: str, args: Sequence[Payload]) -> bool:
+        """Whether it is the message that was remembered by that id."""
+        if self.window.replies[key][0] == digest(name, args):
+            return True
+        print_ = self.window.prints.get(key)
+        return print_ is not None and is_same(print_, name, args, self._types(name))
+
+    def _types(self, name: str) -> list[Any]:
+        definition = self.plan.find("update", name) or self.plan.find("signal", name)
+        return definition.types if definition else []
+
     def _opened(self, args: Sequence[RawValue]) -> tuple[str, list[Payload]]:
         key, payloads = opened([each.payload for each in args])
         info = workflow.current_update_info()
         return key or (info.id if info else ""), payloads
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait, also in a run that is cancelled, since there is something to do before it ends.
+
+    An evicted run ends here, too: by the error itself, or, when it has been cancelled before, by the next wait, which
+    the SDK refuses then."""
+    while not condition():
+        try:
+            await workflow.wait_condition(condition)
+        except asyncio.CancelledError:
+            if workflow.cancellation_reason() is None:
+                raise
 
 
 def _limit(what: str, size: int, limit: int, unit: str = "bytes") -> None:

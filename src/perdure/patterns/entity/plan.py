@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
-from pathlib import PurePath
-from types import UnionType
-from typing import Any, TypeVar, Union
+from typing import Any
 
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadConverter
 
 from perdure.patterns.entity.carried import json_payload
+from perdure.patterns.entity.classes import check_types
 from perdure.patterns.entity.handlers import Check, Definition, Kind, Upgrade, _Handler
-
-NOT_JSON = (Decimal, Fraction, complex, bytes, bytearray, timedelta, PurePath)
-"""What the SDK's converter can't carry in a plain dataclass."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one class of entities."""
+    """Of one class of entities: what it remembers, how large it may get, and how long a run is.
+
+    class Cart(Entity[CartState], limits=Limits(window=10_000, window_bytes=500_000)): ...
+    """
 
     window: int = 1000
-    """Messages whose replies are remembered."""
+    """Messages whose replies are remembered, at most."""
     window_bytes: int = 250_000
+    """Of ids and replies that are remembered, at most."""
     dead_letters: int = 100
+    """Signals that could not be handled and are kept, at most."""
     dead_bytes: int = 100_000
+    """Of those signals, at most."""
     state_bytes: int = 1_000_000
     """A message that would make the state larger fails."""
     messages_a_run: int = 1800
@@ -57,7 +55,7 @@ class Plan:
     def find(self, kind: Kind, name: str) -> Definition | None:
         return self.handlers.get((kind, name))
 
-    def read(self, cls: type) -> None:
+    def read(self, cls: type, carries_all: bool) -> None:
         """Take the handlers of a class and of those it inherits from. Raises `TypeError`."""
         found: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
@@ -65,6 +63,8 @@ class Plan:
         for name, member in found.items():
             if isinstance(member, _Handler):
                 member.definition.read(cls)
+                if not carries_all:
+                    check_types(cls, member.definition)
                 self.handlers[member.definition.kind, name] = member.definition
             elif isinstance(member, Check):
                 self.checks.setdefault(member.handler.name, []).append(member.fn)
@@ -126,49 +126,9 @@ class Plan:
 
     def first_state(self) -> Any:
         """That of an entity nobody gave a state."""
-        try:
-            return self.state_type()
-        except TypeError as error:
-            raise TypeError(
-                f"{self.name} starts with {self.state_type.__name__}(), which needs arguments: give its fields "
-                f"defaults, or start it with `initial`"
-            ) from error
+        return self.state_type()
 
 
 def _told(error: BaseException) -> str:
     """An error and what it comes from, in a line."""
     return f"{error}: {error.__cause__}" if error.__cause__ else str(error)
-
-
-def not_json(type_: Any, path: str = "", seen: frozenset[Any] = frozenset()) -> Iterator[str]:
-    """Fields of plain dataclasses that the SDK's converter can't carry."""
-    origin = typing.get_origin(type_)
-    if origin is not None or isinstance(type_, UnionType):
-        for argument in typing.get_args(type_) if origin is not Union else type_.__args__:
-            yield from not_json(argument, path, seen)
-    elif isinstance(type_, type) and type_ not in seen:
-        if issubclass(type_, NOT_JSON):
-            yield f"{path}: {type_.__name__}"
-        elif dataclasses.is_dataclass(type_) and not hasattr(type_, "__pydantic_fields__"):
-            hints = typing.get_type_hints(type_)
-            for each in dataclasses.fields(type_):
-                yield from not_json(hints[each.name], f"{path}.{each.name}".lstrip("."), seen | {type_})
-
-
-def state_type_of(cls: type) -> Any:
-    """The S of `Entity[S]`, or None where a class leaves that to its subclasses."""
-    for base in cls.__mro__:
-        for parent in getattr(base, "__orig_bases__", ()):
-            for argument in typing.get_args(parent)[:1]:
-                origin = typing.get_origin(parent)
-                if (isinstance(origin, type) and origin.__dict__.get("_is_entity", False)) or _inherits(origin):
-                    if isinstance(argument, TypeVar):
-                        return None
-                    if isinstance(argument, str | typing.ForwardRef):
-                        raise TypeError(f"{cls.__name__}: define the class of the state before it, not as a string")
-                    return argument
-    return None
-
-
-def _inherits(origin: Any) -> bool:
-    return isinstance(origin, type) and any(base.__dict__.get("_is_entity") for base in origin.__mro__)
