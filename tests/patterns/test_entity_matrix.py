@@ -8,7 +8,7 @@ from collections import Counter
 from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
-from tests.patterns.cancels import check_that_cancels_end_runs
+from tests.patterns.afterwards import check_that_cancels_end_runs, undisturbed
 from tests.patterns.matrix import Case
 from tests.patterns.piles import Pile
 
@@ -96,19 +96,6 @@ async def check_undisturbed(world, stage):
     number = await pile(stage).put("at last")
     told = await pile(stage).done()
     assert told[: len(done)] == done and told.index("at last") == number - 1, f"{told} goes on from {done}"
-
-
-@contextlib.contextmanager
-def undisturbed(probe):
-    """What is done to look at the outcome meets no faults, and adds no moments."""
-    moments, labels = [*probe.moments], {**probe.labels}
-    probe.actions.clear()
-    probe.choices.clear()
-    probe.every = None
-    try:
-        yield
-    finally:
-        probe.moments, probe.labels = moments, labels
 
 
 async def ended(stage):

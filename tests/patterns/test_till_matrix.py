@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from temporalio import activity
 from temporalio.client import WorkflowUpdateFailedError
-from tests.patterns.cancels import check_that_cancels_end_runs
+from tests.patterns.afterwards import check_that_cancels_end_runs, undisturbed
 from tests.patterns.matrix import Case
 from tests.patterns.tills import Till, TillState
 
@@ -86,6 +86,11 @@ async def check_cancelled(world, outcome):
 
 
 async def check(world, outcome):
+    with undisturbed(outcome.stage.probe):
+        await check_undisturbed(world, outcome)
+
+
+async def check_undisturbed(world, outcome):
     if outcome.row in ("cancelled", "cancelled twice", "killed and cancelled"):
         return await check_cancelled(world, outcome)
     if outcome.row in ("fails before", "fails after", "never in time", "late and failing"):

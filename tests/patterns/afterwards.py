@@ -1,4 +1,4 @@
-"""What a cancel does to the runs of an entity, for its fault matrices."""
+"""How the fault matrices of entities look at what has come out."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,19 @@ from temporalio.client import WorkflowContinuedAsNewError, WorkflowFailureError
 
 ENDS_WITHIN_S = 30
 """A run that was cancelled, when all its activities work."""
+
+
+@contextlib.contextmanager
+def undisturbed(probe):
+    """What is done to look at the outcome meets no faults, and adds no moments."""
+    moments, labels = [*probe.moments], {**probe.labels}
+    probe.actions.clear()
+    probe.choices.clear()
+    probe.every = None
+    try:
+        yield
+    finally:
+        probe.moments, probe.labels = moments, labels
 
 
 async def check_that_cancels_end_runs(stage):
