@@ -49,7 +49,7 @@ CASES = [
     test_saga_matrix.FAILING,
     test_fan_out_matrix.FLAT,
     test_fan_out_matrix.PAGES,
-    test_entity_matrix.CASE,
+    test_entity_matrix.CANCELLED,
     test_till_matrix.TILL,
     test_waits_matrix.APPROVAL,
     replace(test_waits_matrix.CALLBACK, drive=complete),
