@@ -8,7 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest, UnpauseWorkflowExecutionRequest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import (
+    PauseWorkflowExecutionRequest,
+    ResetWorkflowExecutionRequest,
+    UnpauseWorkflowExecutionRequest,
+)
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -84,6 +89,22 @@ async def test_a_timeline_can_be_read(perdure: Env) -> None:
     assert "activity charge#2({'item': 'book', 'price': 20}) completed" in text
     assert "attempt 2: declined" in text
     assert "timer 1 of 1d 00:00:00 fired after 1d 00:00:00" in text
+
+
+async def test_each_run_of_a_workflow_that_was_reset_has_its_own_run_id(perdure: Env) -> None:
+    async with perdure.worker(Sleeper):
+        handle = await perdure.start(Sleeper.run, 1)
+        await handle.result()
+        made = await perdure.client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=perdure.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=handle.id),
+                workflow_task_finish_event_id=4,
+                request_id="once",
+            )
+        )
+        await perdure.client.get_workflow_handle(handle.id, run_id=made.run_id).result()
+    assert [run.run_id for run in await perdure.histories(handle.id)] == [handle.first_execution_run_id, made.run_id]
 
 
 @pytest.mark.perdure(time="manual")

@@ -129,7 +129,7 @@ class History:
         self.events: Sequence[HistoryEvent] = history.events
         self.workflow_id = history.workflow_id
         started = self.events[0].workflow_execution_started_event_attributes
-        self.run_id = started.original_execution_run_id
+        self.run_id = _run_id(self.events)
         self.workflow_type = started.workflow_type.name
         self.args = self.values(started.input)
         self.began = time_of(self.events[0])
@@ -324,3 +324,10 @@ def _payloads(message: Message) -> Iterator[Payload]:
                 yield child
             else:
                 yield from _payloads(child)
+
+
+def _run_id(events: Sequence[HistoryEvent]) -> str:
+    """A run that a reset has made begins with the events of the one before; the reset names it."""
+    resets = [event.workflow_task_failed_event_attributes.new_run_id for event in events]
+    first = events[0].workflow_execution_started_event_attributes.original_execution_run_id
+    return next((run_id for run_id in reversed(resets) if run_id), first)
