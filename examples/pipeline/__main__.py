@@ -83,7 +83,7 @@ async def show(client: Client) -> None:
 
 async def _ended(handle: WorkflowHandle[Any, Outcome], runner: Runner, *, cancel: bool) -> str:
     if cancel:
-        while "cancelled/endless" not in runner.running:
+        while not await _only_the_endless_runs(handle, runner):
             await asyncio.sleep(0.02)
         await handle.cancel()
     try:
@@ -92,6 +92,11 @@ async def _ended(handle: WorkflowHandle[Any, Outcome], runner: Runner, *, cancel
         return "cancelled" if type(error.cause).__name__ == "CancelledError" else f"broken: {error.cause!r}"
     done = Counter(outcome.jobs.values())
     return f"{outcome.ended}: {', '.join(f'{count} jobs {state}' for state, count in done.items())}"
+
+
+async def _only_the_endless_runs(handle: WorkflowHandle[Any, Outcome], runner: Runner) -> bool:
+    states = list((await handle.query(Pipeline.jobs)).values())
+    return "cancelled/endless" in runner.running and states.count("running") == 1 and "failed" not in states
 
 
 def check(runner: Runner, *, deployed: list[str], staged: list[str]) -> None:

@@ -163,8 +163,8 @@ class Dynamic:
     """First addition to that timeout; it doubles."""
     workflow_task_retry_max_interval_s: float = _key("history.workflowTaskRetryMaxInterval", 600.0)
     """Largest addition."""
-    activity_answer_grace_s: float = _key("", 0.25)
-    """How late a start-to-close timeout is told: an answer may be on its way then. None where time skips."""
+    least_activity_start_to_close_s: float = _key("", 0.5)
+    """A shorter start-to-close timeout is told after so long (after a second there). None where time skips."""
     default_activity_retry_policy: RetryDefaults = _key("history.defaultActivityRetryPolicy", _RETRY)
     """Unset fields of an activity's retry policy."""
     default_workflow_retry_policy: RetryDefaults = _key("history.defaultWorkflowRetryPolicy", _RETRY)

@@ -55,7 +55,7 @@ from perdure.errors import NamespaceNotFound, NotFound, PerdureError
 S = 1_000_000_000
 START_NS = 1_700_000_000 * S
 WORKER = "worker"
-EXACT = Dynamic(activity_answer_grace_s=0)  # as where time skips
+EXACT = Dynamic(least_activity_start_to_close_s=0)  # as where time skips
 BUG = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
 
 

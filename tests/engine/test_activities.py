@@ -112,20 +112,27 @@ def test_timeouts_of_the_first_attempt(timeouts_s: dict[str, float], started: bo
     assert a.started_event_id == (6 if started else 0)
 
 
-def test_an_answer_on_its_way_when_the_attempt_times_out_is_taken() -> None:
-    talk = Conversation(config=Dynamic(activity_answer_grace_s=0.25))
-    talk.work(schedule_activity("a", start_to_close=5, schedule_to_close=60))
+LEAST = Dynamic(least_activity_start_to_close_s=0.5)
+
+
+def test_an_attempt_has_half_a_second_at_least() -> None:
+    talk = Conversation(config=LEAST)
+    talk.work(schedule_activity("a", start_to_close=0.2, schedule_to_close=60))
     talk.start_activity("a")
-    talk.advance(5.249)
+    talk.advance(0.499)
     talk.complete_activity("a")
     assert talk.last("ActivityTaskCompleted").started_event_id == 6
 
 
-def test_after_the_grace_for_an_answer_the_attempt_has_timed_out() -> None:
-    talk = Conversation(config=Dynamic(activity_answer_grace_s=0.25))
-    talk.work(schedule_activity("a", RetryPolicy(maximum_attempts=2), start_to_close=5, schedule_to_close=60))
+@pytest.mark.parametrize("start_to_close_s", [0.2, 0.5, 5])
+def test_after_that_its_timeout_comes_when_it_is_due(start_to_close_s: float) -> None:
+    talk = Conversation(config=LEAST)
+    retry = RetryPolicy(maximum_attempts=2)
+    talk.work(schedule_activity("a", retry, start_to_close=start_to_close_s, schedule_to_close=60))
     talk.start_activity("a")
-    talk.advance(5.25)
+    talk.advance(max(start_to_close_s, 0.5) - 0.001)
+    assert talk.activity("a").attempt == 1
+    talk.advance(0.001)
     assert talk.activity("a").attempt == 2
     assert refusal(lambda: talk.complete_activity("a")) == NOT_FOUND
 
@@ -133,15 +140,15 @@ def test_after_the_grace_for_an_answer_the_attempt_has_timed_out() -> None:
 @pytest.mark.parametrize(
     ("timeouts_s", "kind"),
     [
-        ({"start_to_close": 5, "schedule_to_close": 5}, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE),
-        ({"start_to_close": 5, "heartbeat": 5}, TimeoutType.TIMEOUT_TYPE_HEARTBEAT),
+        ({"start_to_close": 0.2, "schedule_to_close": 0.2}, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE),
+        ({"start_to_close": 0.2, "heartbeat": 0.2}, TimeoutType.TIMEOUT_TYPE_HEARTBEAT),
     ],
 )
-def test_other_timeouts_give_no_grace(timeouts_s: dict[str, float], kind: int) -> None:
-    talk = Conversation(config=Dynamic(activity_answer_grace_s=0.25))
+def test_other_timeouts_come_when_they_are_due(timeouts_s: dict[str, float], kind: int) -> None:
+    talk = Conversation(config=LEAST)
     talk.work(schedule_activity("a", RetryPolicy(maximum_attempts=1), **timeouts_s))
     talk.start_activity("a")
-    talk.advance(5)
+    talk.advance(0.2)
     assert talk.last("ActivityTaskTimedOut").failure.timeout_failure_info.timeout_type == kind
 
 

@@ -93,7 +93,7 @@ class Runtime:
         skipping: Skipping = Skipping.OFF,
     ) -> Runtime:
         if skipping is not Skipping.OFF:
-            config = replace(config, activity_answer_grace_s=0.0)
+            config = replace(config, least_activity_start_to_close_s=0.0)
         namespaces = await Namespaces.load(storage, config)
         executor = Executor(
             storage,

@@ -258,7 +258,7 @@ def deadline(t: Transition, scheduled_event_id: int) -> bool:
     if activity.next_attempt_ns and activity.next_attempt_ns <= t.now_ns:
         wait_until(t, activity, activity.next_attempt_ns)
         return True
-    due_ns, timeout_type = _first_timeout(activity, _answer_grace_ns(t))
+    due_ns, timeout_type = _first_timeout(activity, _least_ns(t))
     if due_ns > t.now_ns:
         activity.due_ns = due_ns
     else:
@@ -266,21 +266,23 @@ def deadline(t: Transition, scheduled_event_id: int) -> bool:
     return True
 
 
-def _first_timeout(activity: Activity, grace_ns: int) -> tuple[int, TimeoutType.ValueType]:
-    """The earliest timeout and when it is told of: a start-to-close timeout late by `grace_ns`.
+def _first_timeout(activity: Activity, least_ns: int) -> tuple[int, TimeoutType.ValueType]:
+    """The earliest timeout and when it is told of: that of an attempt not before it has had `least_ns`.
 
     Of equals the one whose count began first: an attempt may start in the transition that schedules it."""
     told = [
-        (due_ns + grace_ns if timeout_type == T.TIMEOUT_TYPE_START_TO_CLOSE else due_ns, timeout_type)
-        for due_ns, timeout_type in activity_timeouts(activity)
+        (max(due_ns, activity.started_ns + least_ns) if kind == T.TIMEOUT_TYPE_START_TO_CLOSE else due_ns, kind)
+        for due_ns, kind in activity_timeouts(activity)
     ]
     due_ns, timeout_type = min(told, key=lambda each: (each[0], _BEGINNING.index(each[1])))
     return due_ns, T.ValueType(timeout_type)
 
 
-def _answer_grace_ns(t: Transition) -> int:
-    """A run that skips time by itself is exact: no answer is on its way while nothing is in flight."""
-    return 0 if t.core.clock is not None else int(t.env.config.activity_answer_grace_s * NS)
+def _least_ns(t: Transition) -> int:
+    """What an attempt has at least, since its worker hears of it late and its answer is on its way for a while.
+
+    A run that skips time by itself is exact: nothing is on its way while nothing is in flight."""
+    return 0 if t.core.clock is not None else int(t.env.config.least_activity_start_to_close_s * NS)
 
 
 def _time_out(t: Transition, activity: Activity, timeout_type: TimeoutType.ValueType) -> None:
