@@ -190,7 +190,8 @@ async def test_outcomes_as_they_come(perdure, crowd):
         crowd.block = set()
         told = await handle.result()
     assert sorted(each.index for each in told) == list(range(12))
-    assert told[-1].index == 0, "the others did not wait for it"
+    order = [each.index for each in told]
+    assert order.index(0) >= 9, "the others did not wait for it, but for two that were in flight beside it"
 
 
 async def test_a_stream_that_is_left_early_cancels_what_is_in_flight(perdure, crowd):
