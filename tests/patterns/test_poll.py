@@ -177,6 +177,8 @@ async def test_a_look_that_hangs_is_given_to_another_attempt(perdure):
     world = polls.fresh(over_at=2, hangs=threading.Event())
     async with workers(perdure):
         handle = await perdure.start(Waiter.run, Ask("activity", 1, 3600, thread=True))
+        while not [each for each in (await handle.describe()).raw_description.pending_activities if each.attempt]:
+            await asyncio.sleep(0.01)
         await perdure.advance(timedelta(seconds=13))
         world.hangs.set()
         world.over_at = 1

@@ -82,7 +82,7 @@ async def test_a_step_that_runs_when_the_body_ends_and_fails_has_all_undone(perd
     world.block.add("room")
     async with workers(perdure):
         handle = await perdure.start(Loose.run, "left")
-        await until("+money")
+        await left(perdure, handle)
         world.fail["room"] = "after"
         world.block.clear()
         cause = await cause_of(handle)
