@@ -1,5 +1,6 @@
 """Polling: how often, until when, what it costs, whatever fails meanwhile."""
 
+import asyncio
 import threading
 from collections import Counter
 from datetime import timedelta
