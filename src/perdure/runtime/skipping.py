@@ -19,8 +19,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
 from perdure.clock import SECOND_NS
-from perdure.engine.entity import EntityCore
-from perdure.engine.execution import OPEN, Activity, Core, Item, Key, Kind, Update, UpdateState, WorkflowTask
+from perdure.engine.execution import OPEN, Activity, Item, Key, Kind, Update, UpdateState, WorkflowTask
 from perdure.engine.queues import workflow_queue
 from perdure.engine.transition import Decision
 from perdure.errors import FailedPrecondition
@@ -130,22 +129,22 @@ class SkippedTime:
     # What the runtime tells.
 
     def published(self, run: Run, decision: Decision) -> None:
-        time = self.of(run.core.namespace_id)
-        for kind, key, item in decision.changes:
-            self._note(time, run, decision.core, kind, key, item)
+        """What the run has by now counts: a volatile decision is published at once, those before it when they are
+        durable, and so after it."""
+        time, pending = self.of(run.core.namespace_id), run.execution.pending
+        for kind, key, _ in decision.changes:
+            self._note(time, run, kind, key, pending[kind].get(key))
         self._progress(time)
 
-    def _note(
-        self, time: NamespaceTime, run: Run, core: Core | EntityCore, kind: Kind, key: Key, item: Item | None
-    ) -> None:
+    def _note(self, time: NamespaceTime, run: Run, kind: Kind, key: Key, item: Item | None) -> None:
         pending = (run.run_key, kind, key)
-        due_ns = rows.due_ns(item, core.offset_ns) if item is not None else None
+        due_ns = rows.due_ns(item, run.core.offset_ns) if item is not None else None
         if due_ns is None:
             time.due.pop(pending, None)
         elif time.due.get(pending) != due_ns:
             time.due[pending] = due_ns
             heapq.heappush(time.deadlines, (due_ns, next(self._order), pending))
-        if item is not None and core.status in OPEN and _holds(item):
+        if item is not None and run.core.status in OPEN and _holds(item):
             time.tasks[pending] = (run, item)
         else:
             time.tasks.pop(pending, None)
@@ -168,7 +167,7 @@ class SkippedTime:
             if run is not None:
                 time = self.of(run.core.namespace_id)
                 for kind, key, item in run.execution.items():
-                    self._note(time, run, run.core, kind, key, item)
+                    self._note(time, run, kind, key, item)
         for time in self._times.values():
             self._progress(time)
 
