@@ -15,6 +15,9 @@ SWITCH_INTERVAL_S = 1e-4
 """The writer thread asks for the interpreter once a row; at Python's 5 ms each may wait that long for a busy loop."""
 
 
+GC_THRESHOLDS = (10_000, 20, 20)
+"""Messages come and go without cycles: Python's 700 allocations would have the collector look at them in vain."""
+
 Ready = Callable[[int, int | None], None]
 """Takes the port and, if there is one, that of the HTTP API."""
 
@@ -50,6 +53,7 @@ async def _serve(settings: Settings, ready: Ready) -> None:
     try:
         # What exists now lives as long as the server: keep the collector from walking it again and again.
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
         ready(server.port, server.http_port)
         await told_to_stop.wait()

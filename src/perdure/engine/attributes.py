@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 from temporalio.api.common.v1 import Payload, SearchAttributes, WorkerVersionStamp
 from temporalio.api.enums.v1 import TimeoutType, WorkflowTaskFailedCause
@@ -31,14 +32,28 @@ def shown(core: Core) -> SearchAttributes:
     return fields
 
 
+def shown_serialized(core: Core) -> bytes:
+    """`shown`, serialized."""
+    if not (core.pause_info or core.versioning_override or core.reported_problems):
+        return core.search_attributes
+    return shown(core).SerializeToString(deterministic=True)
+
+
 def with_build_id(serialized: bytes, stamp: WorkerVersionStamp) -> bytes:
     """The search attributes after a task that a worker of this build completed."""
+    return _with_build_id(serialized, stamp.build_id, stamp.use_versioning)
+
+
+@lru_cache(maxsize=256)
+def _with_build_id(serialized: bytes, build_id: str, use_versioning: bool) -> bytes:
+    """Most runs have no attributes or those of runs before them, and the same few workers."""
     fields = SearchAttributes.FromString(serialized)
     known = _values(fields, BUILD_IDS)
-    build_id = _UNVERSIONED
-    if stamp.build_id:
-        build_id = f"{'versioned' if stamp.use_versioning else _UNVERSIONED}:{stamp.build_id}"
-    values = [] if stamp.use_versioning else [_UNVERSIONED]
+    if build_id:
+        build_id = f"{'versioned' if use_versioning else _UNVERSIONED}:{build_id}"
+    else:
+        build_id = _UNVERSIONED
+    values = [] if use_versioning else [_UNVERSIONED]
     values += [value for value in known if value != _UNVERSIONED]
     if build_id not in values:
         values.append(build_id)

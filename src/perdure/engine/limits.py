@@ -41,6 +41,8 @@ def _own_bytes(core: Core) -> int:
 
 def hold_buffer(t: Transition) -> None:
     """Too many events behind a started task, or too large ones, end it."""
+    if not t.has_buffered_events:
+        return
     config, task = t.env.config, t.workflow_task
     if t.running and task is not None and task.started_ns:
         count, size_bytes = t.buffered

@@ -181,7 +181,9 @@ class State:
 
     @property
     def workflow_task(self) -> WorkflowTask | None:
-        task: WorkflowTask | None = self.items(Kind.WORKFLOW_TASK).get("")
+        overlay = self._overlays.get(Kind.WORKFLOW_TASK)
+        items = self.execution.pending[Kind.WORKFLOW_TASK] if overlay is None else overlay
+        task: WorkflowTask | None = items.get("")
         return task
 
     def changes(self) -> Iterator[tuple[Kind, Key, Any]]:

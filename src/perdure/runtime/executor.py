@@ -321,7 +321,7 @@ class Executor:
         for each in (decision, *decision.also):
             self._write(each)
             if (run := self._runs.get(each.execution.run_key)) is not None:
-                warn_if_large(run, self.namespaces.by_id(run.core.namespace_id).name, self.config, each)
+                warn_if_large(run, self.namespaces, self.config, each)
 
     def _write(self, decision: Decision) -> None:
         execution = decision.execution

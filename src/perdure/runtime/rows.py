@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 from temporalio.api.common.v1 import SearchAttributes
 
-from perdure.engine.attributes import shown
+from perdure.engine.attributes import shown_serialized
 from perdure.engine.entity import EntityCore, encode_core, load_item
 from perdure.engine.entity import load as load_core
 from perdure.engine.execution import Core, Execution, Item, Key, Kind, encode, weight_bytes
@@ -45,15 +45,15 @@ def engine_key(kind: int, key: str) -> Key:
 
 def run_change(decision: Decision) -> RunChange:
     """What has to be written for a decision."""
-    core = decision.core
-    execution = decision.execution
+    core, execution = decision.core, decision.execution
+    offset_ns = core.offset_ns
     return RunChange(
         run_key=execution.run_key,
         insert=RunIdentity(core.space, core.workflow_id, core.run_id) if decision.created else None,
         core=encode_core(core),
         history=[HistoryBatch(*batch) for batch in decision.history],
         pending={
-            (int(kind), stored_key(key)): _row(item, core.offset_ns) if item is not None and not item.volatile else None
+            (int(kind), stored_key(key)): _row(item, offset_ns) if item is not None and not item.volatile else None
             for kind, key, item in decision.changes
         },
         visibility=visibility_row(core) if decision.visibility else None,
@@ -95,7 +95,7 @@ def visibility_row(core: Core | EntityCore) -> VisibilityRow:
     if isinstance(core, EntityCore):
         return _entity_row(core)
     closed = core.close_ns > 0
-    search_attributes, attributes = _listed(shown(core))
+    search_attributes, attributes = _listed(shown_serialized(core))
     return VisibilityRow(
         namespace_id=core.namespace_id,
         workflow_id=core.workflow_id,
@@ -121,7 +121,7 @@ def visibility_row(core: Core | EntityCore) -> VisibilityRow:
 
 
 def _entity_row(core: EntityCore) -> VisibilityRow:
-    search_attributes, attributes = _listed(SearchAttributes.FromString(core.search_attributes))
+    search_attributes, attributes = _listed(core.search_attributes)
     return VisibilityRow(
         namespace_id=core.space,
         workflow_id=core.workflow_id,
@@ -140,10 +140,14 @@ def _entity_row(core: EntityCore) -> VisibilityRow:
     )
 
 
-def _listed(attributes: SearchAttributes) -> tuple[str | None, bytes | None]:
-    """Search attributes as queries find them, in JSON, and as listings show them."""
-    if not attributes.indexed_fields:
+@lru_cache(maxsize=256)
+def _listed(serialized: bytes) -> tuple[str | None, bytes | None]:
+    """Search attributes as queries find them, in JSON, and as listings show them.
+
+    Most runs have those of runs before them: the builds of their workers."""
+    if not serialized:
         return None, None
+    attributes = SearchAttributes.FromString(serialized)
     values = schema.plain_values(attributes)
     for name, value in values.items():
         payload = attributes.indexed_fields[name]
@@ -152,5 +156,4 @@ def _listed(attributes: SearchAttributes) -> tuple[str | None, bytes | None]:
     return _json(values) if values else None, attributes.SerializeToString() or None
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

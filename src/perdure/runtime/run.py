@@ -88,7 +88,7 @@ class Run:
                 self._large.pop(key, None)
 
     def _state_bytes(self) -> int:
-        items = sum(len(items) for items in self.execution.pending.values())
+        items = sum(map(len, self.execution.pending.values()))
         return BASE_BYTES + items * ITEM_BYTES + sum(self._large.values())
 
     def record(self, decision: Decision, change: RunChange | None) -> int:

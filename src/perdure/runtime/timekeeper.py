@@ -50,9 +50,10 @@ class WallTime:
         await self._deadlines.stop()
 
     def published(self, run: Run, decision: Decision) -> None:
+        offset_ns = decision.core.offset_ns
         for kind, key, item in decision.changes:
             if item is not None and item.due_ns is not None:
-                due_ns = item.due_ns - decision.core.offset_ns
+                due_ns = item.due_ns - offset_ns
                 self._deadlines.add(due_ns, run.run_key, kind, key, stored=decision.durable and not item.volatile)
 
     def reload(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload, Priority, RetryPolicy, SearchAttributes
-from temporalio.api.enums.v1 import TaskQueueKind, TimeoutType
+from temporalio.api.enums.v1 import TaskQueueKind, TimeoutType, task_queue_pb2
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.config import Dynamic, RetryDefaults
@@ -143,14 +143,14 @@ def check_task_queue(queue: TaskQueue | None, config: Dynamic, *, default: str =
     """
     if queue is None:
         raise InvalidArgument("taskQueue is not set")
-    if queue.kind == TaskQueueKind.TASK_QUEUE_KIND_UNSPECIFIED:
-        queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+    if queue.kind == task_queue_pb2.TASK_QUEUE_KIND_UNSPECIFIED:
+        queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
     if not queue.name:
         if not default:
             raise InvalidArgument("missing task queue name")
         queue.name = default
     _check_task_queue_name(queue.name, config, partition)
-    if queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY and queue.normal_name:
+    if queue.kind == task_queue_pb2.TASK_QUEUE_KIND_STICKY and queue.normal_name:
         _check_task_queue_name(queue.normal_name, config, partition=True)
 
 

@@ -6,8 +6,7 @@ import re
 
 from temporalio.api.common.v1 import WorkerVersionCapabilities, WorkerVersionStamp
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions
-from temporalio.api.enums.v1 import DescribeTaskQueueMode, QueryResultType, TaskQueueKind, TaskQueueType
-from temporalio.api.enums.v1 import WorkerVersioningMode as VersioningMode
+from temporalio.api.enums.v1 import DescribeTaskQueueMode, QueryResultType, deployment_pb2, task_queue_pb2
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
@@ -35,7 +34,7 @@ def poll_workflow(request: PollWorkflowTaskQueueRequest, timeout_s: float | None
     common.identity(request.identity, config)
     _version(request.worker_version_capabilities, _options(request), request.task_queue, config)
     values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
-    partition(request.task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, config)
+    partition(request.task_queue, task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW, config)
 
 
 def poll_activity(request: PollActivityTaskQueueRequest, timeout_s: float | None, config: Dynamic) -> None:
@@ -44,7 +43,7 @@ def poll_activity(request: PollActivityTaskQueueRequest, timeout_s: float | None
     values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
     common.identity(request.identity, config)
     _version(request.worker_version_capabilities, _options(request), request.task_queue, config)
-    partition(request.task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, config)
+    partition(request.task_queue, task_queue_pb2.TASK_QUEUE_TYPE_ACTIVITY, config)
 
 
 def poll_nexus(request: PollNexusTaskQueueRequest, timeout_s: float | None, config: Dynamic) -> None:
@@ -52,7 +51,7 @@ def poll_nexus(request: PollNexusTaskQueueRequest, timeout_s: float | None, conf
     common.long_poll_deadline(timeout_s, config)
     values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
     common.identity(request.identity, config)
-    partition(request.task_queue, TaskQueueType.TASK_QUEUE_TYPE_NEXUS, config)
+    partition(request.task_queue, task_queue_pb2.TASK_QUEUE_TYPE_NEXUS, config)
 
 
 def workflow_task_completed(request: RespondWorkflowTaskCompletedRequest, config: Dynamic) -> None:
@@ -86,17 +85,17 @@ def describe_task_queue(request: DescribeTaskQueueRequest, config: Dynamic) -> N
     values.check_task_queue(queue, config, partition=plain)
     partition_number(request.task_queue.name, config)
     if enhanced or not request.task_queue_type:
-        request.task_queue_type = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+        request.task_queue_type = task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW
     if not request.task_queue_types:
         request.task_queue_types.extend(
-            (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+            (task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW, task_queue_pb2.TASK_QUEUE_TYPE_ACTIVITY)
         )
     if request.report_task_reachability and len(request.versions.build_ids) > config.reachability_query_build_id_limit:
         raise InvalidArgument(
             "Too many build ids queried at once with ReportTaskReachability==true, "
             f"limit: {config.reachability_query_build_id_limit}"
         )
-    if enhanced and request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY:
+    if enhanced and request.task_queue.kind == task_queue_pb2.TASK_QUEUE_KIND_STICKY:
         raise InvalidArgument(
             "Enhanced DescribeTaskQueue is not valid for a sticky queue, use api_mode=UNSPECIFIED or a normal queue."
         )
@@ -110,21 +109,21 @@ def describe_task_queue(request: DescribeTaskQueueRequest, config: Dynamic) -> N
 
 
 _TYPE_NAMES: dict[int, str] = {
-    TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW: "Workflow",
-    TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY: "Activity",
+    task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW: "Workflow",
+    task_queue_pb2.TASK_QUEUE_TYPE_ACTIVITY: "Activity",
 }
 
 
 def partition(queue: TaskQueue, task_type: int, config: Dynamic) -> None:
     """Whether a queue of that kind can have tasks of that type."""
     base, number = _partition_name(queue.name, config)
-    if queue.normal_name and queue.kind != TaskQueueKind.TASK_QUEUE_KIND_STICKY:
+    if queue.normal_name and queue.kind != task_queue_pb2.TASK_QUEUE_KIND_STICKY:
         raise InvalidArgument(f"only sticky queues can have normal name. tq: {base}, normal name: {queue.normal_name}")
-    if queue.kind != TaskQueueKind.TASK_QUEUE_KIND_WORKER_COMMANDS:
+    if queue.kind != task_queue_pb2.TASK_QUEUE_KIND_WORKER_COMMANDS:
         return
     if number:
         raise InvalidArgument(f"worker-commands partitions cannot have non-zero partition ID. base name: {base}")
-    if task_type != TaskQueueType.TASK_QUEUE_TYPE_NEXUS:
+    if task_type != task_queue_pb2.TASK_QUEUE_TYPE_NEXUS:
         got = _TYPE_NAMES.get(task_type, str(task_type))
         raise InvalidArgument(f"worker-commands partitions must have nexus task type, got: {got}. base name: {base}")
 
@@ -164,14 +163,14 @@ def _version(
     if version.use_versioning:
         # The versions of old, by build id alone, are off by default in the real server, and always here.
         raise PermissionDenied("Worker versioning in workflow progress APIs is disabled on this namespace.")
-    sticky_alone = queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY and not queue.normal_name
+    sticky_alone = queue.kind == task_queue_pb2.TASK_QUEUE_KIND_STICKY and not queue.normal_name
     if sticky_alone and options is not None:
         raise InvalidArgument(
             "NormalName must be set on sticky queue when UseVersioning is true or DeploymentOptions are set."
         )
     if byte_length(version.build_id) > config.worker_build_id_size_limit_bytes:
         raise InvalidArgument("Build ID exceeds configured limit.workerBuildIdSize, use a shorter build ID.")
-    if options is None or options.worker_versioning_mode != VersioningMode.WORKER_VERSIONING_MODE_VERSIONED:
+    if options is None or options.worker_versioning_mode != deployment_pb2.WORKER_VERSIONING_MODE_VERSIONED:
         return
     if not options.deployment_name or not options.build_id:
         raise InvalidArgument("Deployment name and build id must be set together.")

@@ -149,12 +149,16 @@ class Histories:
 
     async def _wait(self, run: Run, call: Call, enough: Callable[[], bool]) -> None:
         """Until `enough`, or the run has closed, or it is time to answer."""
-        loop, polls = asyncio.get_running_loop(), self._polls
+        polls = self._polls
         expiry = polls.expiry(call)
+
+        def is_over() -> bool:
+            return not run.execution.running or run.lost or enough()
+
         release = self._runtime.time.wait(run.core.namespace_id)
         try:
-            while run.execution.running and not (enough() or run.lost or polls.stopping) and loop.time() < expiry:
-                await polls.change(run, expiry)
+            if not (is_over() or polls.stopping or asyncio.get_running_loop().time() >= expiry):
+                await polls.change(run, expiry, is_over)
         finally:
             release()
         if run.deleted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from perdure.config import Dynamic
 from perdure.rpc.transport import Call
@@ -31,12 +32,12 @@ class LongPolls:
             patience_s = min(patience_s, max(0.0, call.timeout_s - self._config.long_poll_buffer_s))
         return asyncio.get_running_loop().time() + patience_s
 
-    async def change(self, run: Run, expiry: float) -> None:
-        """Until the run changes, the time has come, or the server stops."""
+    async def change(self, run: Run, expiry: float, enough: Callable[[], bool] = lambda: True) -> None:
+        """Until a change of the run is `enough`, the time has come, or the server stops."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         timer = loop.call_at(expiry, _resolve, waiter)
-        stop = run.on_change(lambda: _resolve(waiter))
+        stop = run.on_change(lambda: _resolve(waiter) if enough() else None)
         self._waiting.add(waiter)
         try:
             await waiter

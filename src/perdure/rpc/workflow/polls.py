@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import WorkerVersionStamp
-from temporalio.api.enums.v1 import WorkerVersioningMode
+from temporalio.api.enums.v1 import deployment_pb2
 from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest
 
 from perdure.rpc.transport import Call
@@ -26,7 +26,7 @@ def worker_version(request: PollWorkflowTaskQueueRequest) -> WorkerVersionStamp 
     """The build that polls, as the start of the task that it takes tells it; None if it does not say, or if it is a
     version of a deployment."""
     capabilities, deployment = request.worker_version_capabilities, request.deployment_options
-    versioned = deployment.worker_versioning_mode == WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
+    versioned = deployment.worker_versioning_mode == deployment_pb2.WORKER_VERSIONING_MODE_VERSIONED
     if (versioned and deployment.deployment_name) or (
         capabilities.use_versioning and capabilities.deployment_series_name
     ):

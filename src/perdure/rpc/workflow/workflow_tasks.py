@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from temporalio.api.common.v1 import WorkerVersionStamp
-from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
+from temporalio.api.enums.v1 import task_queue_pb2
 from temporalio.api.history.v1 import History
 from temporalio.api.protocol.v1 import Message
 from temporalio.api.workflowservice.v1 import (
@@ -44,11 +44,11 @@ from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 
 _QUEUES: dict[int, Callable[[str, str], str]] = {
-    TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW: workflow_queue,
-    TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY: activity_queue,
-    TaskQueueType.TASK_QUEUE_TYPE_NEXUS: nexus_queue,
+    task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW: workflow_queue,
+    task_queue_pb2.TASK_QUEUE_TYPE_ACTIVITY: activity_queue,
+    task_queue_pb2.TASK_QUEUE_TYPE_NEXUS: nexus_queue,
 }
-_USUAL = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+_USUAL = (task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW, task_queue_pb2.TASK_QUEUE_TYPE_ACTIVITY)
 
 
 class WorkflowTasks:
@@ -65,7 +65,7 @@ class WorkflowTasks:
         validate.namespace(request, config)
         namespace = self._runtime.namespaces.get(request.namespace)
         validate.poll_workflow(request, call.timeout_s, config)
-        sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
+        sticky = request.task_queue.kind == task_queue_pb2.TASK_QUEUE_KIND_STICKY
         name = workflow_queue(namespace.id, request.task_queue.name)
         version = worker_version(request)
 
@@ -185,7 +185,7 @@ class WorkflowTasks:
         response.workflow_execution.run_id = core.run_id
         response.workflow_type.name = core.workflow_type
         response.workflow_execution_task_queue.name = core.task_queue
-        response.workflow_execution_task_queue.kind = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
+        response.workflow_execution_task_queue.kind = task_queue_pb2.TASK_QUEUE_KIND_NORMAL
 
     async def _give_query(self, call: Call, query: QueryTask, poll: Poll, sticky: bool) -> None:
         try:
