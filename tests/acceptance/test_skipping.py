@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from temporalio import activity, workflow
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -55,6 +55,22 @@ class Sleeper:
     async def run(self, seconds: float) -> datetime:
         await workflow.sleep(seconds)
         return workflow.now()
+
+
+@workflow.defn
+class Patient:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.sleep(YEAR)
+
+    @workflow.update
+    async def ask(self, what: str) -> str:
+        return what
+
+    @ask.validator
+    def validate_ask(self, what: str) -> None:
+        if not what:
+            raise ValueError("what?")
 
 
 @workflow.defn
@@ -104,7 +120,7 @@ def worker(client: Client) -> Worker:
     return Worker(
         client,
         task_queue=QUEUE,
-        workflows=[Subscription, Sleeper, Hanging, Chain, Parent],
+        workflows=[Subscription, Sleeper, Patient, Hanging, Chain, Parent],
         activities=[charge, hang],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
@@ -190,6 +206,31 @@ async def test_nothing_moves_while_locked_or_unwatched(server: Server) -> None:
         assert not result.done()
         times(server).unlock()
         await result
+
+
+@pytest.mark.parametrize("what", ["", "something"], ids=["rejected", "completed"])
+async def test_time_stands_once_an_update_is_answered(server: Server, what: str) -> None:
+    client = await server.client()
+    async with worker(client):
+        handle = await client.start_workflow(Patient.run, id="patient", task_queue=QUEUE)
+        before = now_ns(server)
+        try:
+            assert await handle.execute_update(Patient.ask, what) == what
+        except WorkflowUpdateFailedError:
+            assert not what
+        assert now_ns(server) - before < 3600e9
+        await handle.result()
+        assert now_ns(server) - before > 364 * 86_400e9
+
+
+async def test_time_stands_once_a_workflow_has_ended(server: Server) -> None:
+    client = await server.client()
+    async with worker(client):
+        sleeps = await client.start_workflow(Sleeper.run, YEAR.total_seconds(), id="sleeps", task_queue=QUEUE)
+        before = now_ns(server)
+        await client.execute_workflow(Sleeper.run, 3600, id="short", task_queue=QUEUE)
+        assert 3600e9 <= now_ns(server) - before < 7200e9
+        assert (await sleeps.describe()).close_time is None
 
 
 async def test_an_endless_cron_stops_at_the_budget(server: Server, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from enum import Enum
 from perdure.clock import Clock, Timer
 from perdure.engine.execution import Item, Key, Kind
 from perdure.runtime.run import Run
+from perdure.runtime.timekeeper import Answered
 
 PendingId = tuple[int, Kind, Key]
 """(run key, kind, key)"""
@@ -86,7 +87,7 @@ class NamespaceTime:
     tasks: dict[PendingId, tuple[Run, Item]] = field(default_factory=dict)
     """Workflow and activity tasks that are ready or handed out."""
     holds: dict[object, str] = field(default_factory=dict)
-    waiting: int = 0
+    waits: dict[object, Answered | None] = field(default_factory=dict)
     advances: list[Advance] = field(default_factory=list)
     overlooked: set[object] = field(default_factory=set)
     """What does not hold the `advance` under way: it was there before, or takes too long."""
@@ -104,3 +105,8 @@ class NamespaceTime:
     """Tasks, by when they were started, that nobody will ever answer, so that they don't hold time."""
     gone: set[str] = field(default_factory=set)
     """Identities of workers that are gone without a word."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody waits for what is not there yet."""
+        return any(answered is None or not answered() for answered in self.waits.values())

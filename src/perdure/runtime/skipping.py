@@ -16,7 +16,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 
 from perdure.clock import SECOND_NS
 from perdure.engine.execution import OPEN, Activity, Item, Key, Kind, Update, UpdateState, WorkflowTask
@@ -29,11 +29,11 @@ from perdure.runtime.executor import Executor
 from perdure.runtime.matching import Matching
 from perdure.runtime.namespace_time import Advance, Mode, NamespaceTime, SkippedClock
 from perdure.runtime.run import Run
+from perdure.runtime.timekeeper import Answered, Release
 from perdure.storage.base import DueItem, ReadyItem
 
 log = logging.getLogger(__name__)
 
-Release = Callable[[], None]
 PATIENCE_S = 1.0
 """How long `advance` waits for what became ready on its way, after the last sign of progress."""
 POLLED_WITHIN_S = 1.0
@@ -194,16 +194,13 @@ class SkippedTime:
 
         return release
 
-    def wait(self, namespace_id: str) -> Release:
-        time = self.of(namespace_id)
-        time.waiting += 1
+    def wait(self, namespace_id: str, answered: Answered | None = None) -> Release:
+        time, token = self.of(namespace_id), object()
+        time.waits[token] = answered
         time.wake.set()
-        released = False
 
         def release() -> None:
-            nonlocal released
-            time.waiting -= not released
-            released = True
+            time.waits.pop(token, None)
 
         return release
 

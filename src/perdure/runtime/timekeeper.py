@@ -15,6 +15,8 @@ from perdure.runtime.executor import Executor
 from perdure.runtime.run import Run
 
 Release = Callable[[], None]
+Answered = Callable[[], bool]
+"""Whether what somebody waits for is there, so that they wait no more, though they have not gone yet."""
 
 
 class Timekeeper(Protocol):
@@ -33,8 +35,8 @@ class Timekeeper(Protocol):
     def hold(self, namespace_id: str, what: str) -> Release:
         """Time may not jump until the release: something volatile is under way, named by `what`."""
 
-    def wait(self, namespace_id: str) -> Release:
-        """Somebody waits for what happens next, until the release."""
+    def wait(self, namespace_id: str, answered: Answered | None = None) -> Release:
+        """Somebody waits for what happens next, until they are answered, if that can be said, or the release."""
 
 
 class WallTime:
@@ -62,7 +64,7 @@ class WallTime:
     def hold(self, namespace_id: str, what: str) -> Release:
         return _nothing
 
-    def wait(self, namespace_id: str) -> Release:
+    def wait(self, namespace_id: str, answered: Answered | None = None) -> Release:
         return _nothing
 
 

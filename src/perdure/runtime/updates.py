@@ -83,7 +83,7 @@ class Waiter:
 
         Raises what ended the update, or `DeadlineExceeded` after `timeout_s`, the caller's own limit."""
         await self._load()
-        release = self._updates.time.wait(self._run.core.namespace_id)
+        release = self._updates.time.wait(self._run.core.namespace_id, lambda: self._answered(stage))
         try:
             return await self._wait(stage, patience_s, timeout_s)
         finally:
@@ -117,6 +117,9 @@ class Waiter:
         if self._error is not None:
             raise self._error
         return Status(ADMITTED) if stage in (0, ADMITTED) else None
+
+    def _answered(self, stage: int) -> bool:
+        return self._error is not None or self._reached(stage) is not None
 
     async def _load(self) -> None:
         """Read the outcome of an update that was complete when it was found."""

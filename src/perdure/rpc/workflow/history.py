@@ -155,7 +155,7 @@ class Histories:
         def is_over() -> bool:
             return not run.execution.running or run.lost or enough()
 
-        release = self._runtime.time.wait(run.core.namespace_id)
+        release = self._runtime.time.wait(run.core.namespace_id, is_over)
         try:
             if not (is_over() or polls.stopping or asyncio.get_running_loop().time() >= expiry):
                 await polls.change(run, expiry, is_over)
