@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from parity.programs import TYPESCRIPT, Unavailable, build
+from examples.processes import Process, answering, free_port
+from parity.programs import JAVA, TYPESCRIPT, Program, Unavailable, build
 
 SDK = os.environ.get("PERDURE_SDK_PYTHON", "")
 CONFTEST = """
@@ -51,14 +53,48 @@ def test_the_python_sdk_passes_its_own_tests(test_server: Path, tmp_path: Path) 
     assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
 
 
-@pytest.mark.timeout(300)
-def test_the_typescript_sdk_skips_a_year(test_server: Path) -> None:
+def built(program: Program) -> None:
+    """Build the program, or skip where that is not possible."""
     try:
-        build(TYPESCRIPT)
+        build(program)
     except Unavailable as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.timeout(300)
+def test_the_typescript_sdk_skips_a_year(test_server: Path) -> None:
+    built(TYPESCRIPT)
     command = [TYPESCRIPT.command[0], str(Path(TYPESCRIPT.command[1]).with_name("skipping.js")), str(test_server)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["result"] == "awake" and told["days"] == 365
+
+
+@pytest.mark.timeout(300)
+def test_the_java_sdk_skips_a_year(test_server: Path, tmp_path: Path) -> None:
+    """With it a test server is started by hand; the SDK's test environment takes it as an external service."""
+    built(JAVA)
+    port = free_port()
+    server = Process("test server", [str(test_server), str(port), "--enable-time-skipping"], tmp_path / "server.log")
+    server.start()
+    try:
+        asyncio.run(answering(f"127.0.0.1:{port}", server))
+        command = [*JAVA.command, f"127.0.0.1:{port}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    finally:
+        server.stop()
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    day = 24
+    assert told["nap"] == "awake" and told["nap_hours"] == 365 * day
+    assert told["retries"] == 4 and told["retries_hours"] == 1 + 2 + 4
+    assert told["child"] == 10 and told["child_hours"] == 3 * 10 * day
+    assert told["query"] == "waiting" and "by whom?" in told["rejected"]
+    assert told["update"] == "approved by Ada" and told["update_hours"] == 0
+    assert told["order"] == "approved by Ada" and told["order_hours"] == 7 * day
+    assert told["attribute"] == "approved by Ada" and told["found"] == 1
+    assert told["at_first"] == "waiting"
+    assert told["after_29_days"] == "waiting" and told["after_31_days"] == "expired"
+    assert told["forgotten"] == "expired" and told["sleeps_hours"] == (31 + 8) * day
+    assert told["locked"] == "asleep" and told["unlocked"] == "awake"
