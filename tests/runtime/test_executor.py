@@ -16,7 +16,7 @@ from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedReques
 from tests.engine.driver import command, start_request, start_timer, token
 
 from perdure.clock import SECOND_NS, ManualClock, SeededIds
-from perdure.config import Dynamic, Skipping
+from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.batch import JobCore, StartJob
 from perdure.engine.execution import Execution, Kind
@@ -100,18 +100,10 @@ class World:
         self.namespace = Namespace(id="namespace-id", name="default")
 
     @classmethod
-    async def open(
-        cls, cache_bytes: int = PLENTY, suspends: random.Random | None = None, skipping: Skipping = Skipping.OFF
-    ) -> World:
+    async def open(cls, cache_bytes: int = PLENTY, suspends: random.Random | None = None, **options: Any) -> World:
         storage, clock = Unreliable(SqliteStorage.open_memory(), suspends), ManualClock()
-        runtime = await Runtime.open(
-            storage,  # type: ignore[arg-type]
-            clock,
-            SeededIds(1),
-            Dynamic(),
-            cache_bytes=cache_bytes,
-            skipping=skipping,
-        )
+        options["cache_bytes"] = cache_bytes
+        runtime = await Runtime.open(storage, clock, SeededIds(1), Dynamic(), **options)  # type: ignore[arg-type]
         world = cls(runtime, storage, clock)
         runtime.namespaces.save(runtime.executor, world.namespace)
         await runtime.executor.flushed()
