@@ -473,13 +473,12 @@ class Ledger:
             if run.unwritten is None and executor.is_durable(run):
                 assert state(stored) == state(run.execution)
             signals = 0
-            key = run.run_key
             while stored is not None:
                 signals += stored.core.signal_count
                 previous = stored.core.continued_run_id
                 found = await executor.storage.find_run(self.world.namespace.id, workflow_id, previous)
-                key, stored = found or 0, await self.world.stored(found) if found else None
-            assert signals == self.signals[workflow_id], key
+                stored = await self.world.stored(found) if found else None
+            assert signals == self.signals[workflow_id], workflow_id
 
 
 @pytest.mark.parametrize(
