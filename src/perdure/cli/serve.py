@@ -13,8 +13,6 @@ from perdure.config import Settings
 
 SWITCH_INTERVAL_S = 1e-4
 """The writer thread asks for the interpreter once a row; at Python's 5 ms each may wait that long for a busy loop."""
-
-
 GC_THRESHOLDS = (10_000, 20, 20)
 """Messages come and go without cycles: Python's 700 allocations would have the collector look at them in vain."""
 
