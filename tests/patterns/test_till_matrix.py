@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from temporalio import activity
 from temporalio.client import WorkflowUpdateFailedError
-from tests.patterns.afterwards import check_that_cancels_end_runs, undisturbed
+from tests.patterns.afterwards import all_runs, check_that_cancels_end_runs, undisturbed
 from tests.patterns.matrix import Case
 from tests.patterns.tills import Till, TillState
 
@@ -65,7 +65,7 @@ def printer(world):
 
 async def told_in_the_end(stage):
     """Of each life, from its start until it ended other than by continuing: without `load` nothing goes beyond that."""
-    for run in await stage.env.histories(stage.id):
+    for run in await all_runs(stage):
         if run.status != "continued as new":
             handle = stage.client.get_workflow_handle(stage.id, run_id=run.run_id)
             yield await handle.query("told", result_type=TillState)
