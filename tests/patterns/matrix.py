@@ -289,13 +289,22 @@ def _pairs(moments: list[Moment]) -> Iterator[tuple[Moment, Moment]]:
 
 
 async def _nothing_starts(stage: Stage[Any]) -> bool:
-    """After its run has ended the server gives out no attempt of an activity; the children end, too."""
-    end = (await stage.env.histories(stage.id))[-1].ended
-    for (workflow_id, run_id), attempts in stage.probe.started.items():
+    """After its run has ended the server gives out no attempt of an activity. Its children are terminated, one after
+    the other; one whose last task is with a worker just then may complete instead, and begins nothing any more."""
+    seen: set[tuple[str, str]] = set()
+    while new := [ids for ids in stage.probe.started if ids not in seen]:  # a child may begin meanwhile
+        workflow_id, run_id = new[0]
+        seen.add(new[0])
+        handle = stage.client.get_workflow_handle(workflow_id, run_id=run_id)
         with contextlib.suppress(WorkflowFailureError, WorkflowContinuedAsNewError):
-            await stage.client.get_workflow_handle(workflow_id, run_id=run_id).result(follow_runs=False)
-        run = await stage.env.history(workflow_id, run_id)
-        assert end and run.ended and (run.status == "terminated" or run.ended <= end), f"{run} outlives its parent"
-        late = [str(label) for began, label in attempts if began > run.ended]
+            await handle.result(follow_runs=False)
+        run, about = await stage.env.history(workflow_id, run_id), await handle.describe()
+        assert run.ended, f"{run} outlives its parent"
+        end = run.ended
+        if run.status != "terminated" and about.parent_id is not None:
+            parent = await stage.env.history(about.parent_id, about.parent_run_id)
+            assert parent.ended
+            end = min(end, parent.ended)
+        late = [str(label) for began, label in stage.probe.started[new[0]] if began > end]
         assert not late, f"these activities began after the end: {late}"
     return False
