@@ -49,10 +49,7 @@ def _with_build_id(serialized: bytes, build_id: str, use_versioning: bool) -> by
     """Most runs have no attributes or those of runs before them, and the same few workers."""
     fields = SearchAttributes.FromString(serialized)
     known = _values(fields, BUILD_IDS)
-    if build_id:
-        build_id = f"{'versioned' if use_versioning else _UNVERSIONED}:{build_id}"
-    else:
-        build_id = _UNVERSIONED
+    build_id = f"{'versioned' if use_versioning else _UNVERSIONED}:{build_id}" if build_id else _UNVERSIONED
     values = [] if use_versioning else [_UNVERSIONED]
     values += [value for value in known if value != _UNVERSIONED]
     if build_id not in values:

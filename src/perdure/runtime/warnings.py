@@ -10,7 +10,7 @@ from temporalio.api.history.v1 import History
 from perdure.config import Dynamic
 from perdure.engine import limits
 from perdure.engine.decision import Decision
-from perdure.engine.entity import EntityCore
+from perdure.engine.entity import is_entity
 from perdure.engine.execution import Execution, Kind
 from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.run import Run
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def warn_if_large(run: Run, namespaces: Namespaces, config: Dynamic, decision: Decision) -> None:
     """Say so when `decision` has brought a workflow something large, or has let it grow beyond what is usual."""
-    if isinstance(run.execution.core, EntityCore):
+    if is_entity(run.execution):
         return
     for what, size in _large_values(config, decision):
         _warn(run, namespaces, what, size)
