@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PYTEST := $(BIN)/python -m pytest
+# The tests start hundreds of processes, and compiling all anew is most of what a short one does.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo examples test lint format types bench parity skipping sweep simulate mutants wheel docs clean
 .DEFAULT_GOAL := help

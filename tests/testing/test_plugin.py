@@ -251,3 +251,36 @@ async def test_it(perdure, number):
         ini="",
     )
     result.assert_outcomes(passed=3)
+
+
+def test_a_sandbox_loads_a_module_unchanged_and_compiles_it_once(run, pytester: pytest.Pytester, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    pytester.makepyfile(
+        flows="""
+from temporalio import workflow
+
+def helper(): pass
+
+@workflow.defn
+class Flow:
+    @workflow.run
+    async def run(self) -> list:
+        return [id(helper), id(helper.__code__), "@pytest_ar" in globals()]
+"""
+    )
+    result = run(
+        """
+from flows import Flow, helper
+import flows
+
+async def test_twice(perdure):
+    async with perdure.worker(Flow):
+        one, other = [await perdure.execute(Flow.run, id=name) for name in ("one", "other")]
+    assert "@pytest_ar" in vars(flows), "outside of the sandbox asserts are rewritten"
+    assert one[0] != other[0], "each run has a module of its own"
+    assert one[1] == other[1]
+    assert not one[2] and not other[2]
+""",
+        conftest='import pytest; pytest.register_assert_rewrite("flows")',
+    )
+    result.assert_outcomes(passed=1)

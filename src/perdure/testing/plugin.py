@@ -7,6 +7,7 @@ The marker `@pytest.mark.perdure(time="manual", search_attributes=[...], replay=
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
         'perdure(time="skip"|"manual"|"real", search_attributes=(), skips=..., stall_s=10, replay=True): '
         "options of the fixture `perdure`",
     )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if "temporalio.workflow" not in sys.modules:
+        return
+    from perdure.testing.imports import SandboxImports
+
+    finder = SandboxImports()
+    sys.meta_path.insert(0, finder)
+    session.config.add_cleanup(lambda: sys.meta_path.remove(finder))
 
 
 @pytest.fixture(scope="session")
