@@ -1,6 +1,6 @@
 """Play all fault matrices and write their table into docs/PATTERNS.md: `python -m tests.patterns.table`.
 
-PERDURE_SWEEP=1 plays them at full size, PERDURE_JOBS=2 two files at a time. Nothing is written unless all hold.
+PERDURE_SWEEP=1 plays them at full size, PERDURE_JOBS=4 four matrices at a time (they wait more than they compute). Nothing is written unless all hold.
 """
 
 import os
@@ -48,7 +48,7 @@ def markdown(held):
 def main() -> int:
     results = Results()
     files = sorted(map(str, HERE.glob("test_*_matrix.py")))
-    jobs = ["-n", os.environ.get("PERDURE_JOBS", "0"), "--dist", "loadfile"]
+    jobs = ["-n", os.environ.get("PERDURE_JOBS", "0"), "--dist", "worksteal"]
     code = pytest.main(["-q", "--timeout=0", *jobs, *files], plugins=[results])
     if code:
         print(f"{DOCS.name} is as it was: not all holds.")
