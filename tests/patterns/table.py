@@ -1,6 +1,7 @@
 """Play all fault matrices and write their table into docs/PATTERNS.md: `python -m tests.patterns.table`.
 
-PERDURE_SWEEP=1 plays them at full size, PERDURE_JOBS=4 four matrices at a time (they wait more than they compute). Nothing is written unless all hold.
+PERDURE_SWEEP=1 plays them at full size, PERDURE_JOBS=4 four at a time: they wait more than they compute. Nothing is
+written unless all hold.
 """
 
 import os
