@@ -20,7 +20,8 @@ from perdure.config import address
 from perdure.errors import StartupError
 from perdure.rpc.http.app import HttpApi
 from perdure.rpc.http.openapi import serve_openapi
-from perdure.rpc.transport import MAX_REQUEST_BYTES, Handler
+from perdure.rpc.http.unfinished import UnfinishedBodies
+from perdure.rpc.transport import MAX_REQUEST_BYTES, Handler, Limits
 from perdure.rpc.transport.listen import listen
 
 MIN_GZIP_BYTES = 1024
@@ -30,13 +31,16 @@ KEEP_ALIVE_S = 60
 """How long a connection may be idle."""
 
 
-def create_app(api: HttpApi, mounts: Mapping[str, ASGIApp] | None = None) -> Starlette:
+def create_app(api: HttpApi, mounts: Mapping[str, ASGIApp], limits: Limits) -> Starlette:
     """Everything on the port: `mounts` by their prefixes. What no other route takes is the API's."""
-    others = [Mount(prefix, app=app) for prefix, app in (mounts or {}).items()]
+    others = [Mount(prefix, app=app) for prefix, app in mounts.items()]
     documents = [Route("/openapi.yaml", serve_openapi), Route("/openapi.json", serve_openapi)]
     return Starlette(
         routes=[*documents, *others, Mount("/", app=api)],
-        middleware=[Middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES)],
+        middleware=[
+            Middleware(UnfinishedBodies, limits=limits),
+            Middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES),
+        ],
     )
 
 
@@ -58,7 +62,7 @@ class HttpServer:
         max_request_bytes: int = MAX_REQUEST_BYTES,
     ) -> None:
         self._api = HttpApi(handlers, max_request_bytes)
-        self._app = create_app(self._api, mounts)
+        self._app = create_app(self._api, mounts or {}, Limits.of(max_request_bytes))
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the bound port (of use when `port` is 0). Raises `StartupError` when that fails."""
