@@ -42,7 +42,8 @@ def listen(host: str, port: int, option: str = "port") -> list[socket.socket]:
 
 
 def _listener(family: int, target: Any, others: list[socket.socket], *, alone: bool) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns delays of small writes off only where the protocol is named, and each costs its client 40 ms
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and not alone:  # alone, `::` takes IPv4, too
