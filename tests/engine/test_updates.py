@@ -161,6 +161,16 @@ def test_too_large_ones_in_flight_are_refused() -> None:
         talk.update("a" * 50)
 
 
+def test_requests_in_memory_are_no_state_that_ends_the_workflow() -> None:
+    talk = begun(Dynamic(mutable_state_size_limit_error_bytes=1000))
+    request = d.update_request()
+    request.input.args.payloads.add().data = b"x" * 2000
+    talk.tell(inputs.AdmitUpdate(request))
+    talk.signal("hello")
+    talk.work(messages=[d.accept("u", accepted_request=request), d.respond("u")])
+    assert states(talk) == {"u": UpdateState.COMPLETED}
+
+
 def test_too_many_in_all_are_refused_and_make_continuing_as_new_advisable() -> None:
     talk = begun(Dynamic(max_total_updates=2))
     for update_id in ("one", "two"):

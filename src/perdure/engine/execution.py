@@ -445,9 +445,12 @@ _OWN_BYTES: dict[type[Item], Callable[[Any], int]] = {
     Timer: lambda item: len(item.timer_id),
     Request: lambda item: len(item.request_id),
     BufferedEvent: lambda item: len(item.event),
-    Update: lambda item: len(item.update_id) + len(item.request),
+    Update: lambda item: len(item.update_id),
 }
-"""What can be large in an item and stands in no event of the history: only that is state of its own."""
+"""What can be large in an item and stands in no event of the history: only that is state of its own.
+
+The request of an update lives in memory alone, where its own limit bounds it (`max_in_flight_update_payloads_bytes`).
+"""
 
 
 def weight_bytes(item: Item | None) -> int:

@@ -20,6 +20,7 @@ from tests.conformance.messages import (
     timer,
     upsert,
 )
+from tests.conformance.updates import sent
 
 # The limit of a blob is 2 MiB.
 LARGE = "x" * (2 * 1024 * 1024)
@@ -152,3 +153,13 @@ async def more_signals_than_a_workflow_may_receive_are_many(d: Driver) -> None:
 
 async def request_beyond_four_megabytes(d: Driver) -> None:
     await d.start(input="x" * (5 * 1024 * 1024))
+
+
+async def large_updates_wait_for_a_worker(d: Driver) -> None:
+    await d.start()
+    waiting = [await sent(d, f"update-{number}", "x" * 1_900_000) for number in range(11)]
+    await waiting.pop()
+    await d.describe()
+    await d.terminate()
+    for update in waiting:
+        await update
