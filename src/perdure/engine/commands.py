@@ -65,7 +65,6 @@ def complete(
     make: Callable[[], Transition], request: RespondWorkflowTaskCompletedRequest
 ) -> tuple[Transition, Completed]:
     """Handle an answer. `make` begins a transition; it is called again to start over when the task fails."""
-    check_sequence(request.commands)
     t = make()
     task = t.workflow_task
     assert task is not None
@@ -93,6 +92,10 @@ def _keep_failing(t: Transition, bad: BadCommand) -> tuple[Transition, Completed
 def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCompletedRequest) -> Completed:
     if t.paused and request.force_create_new_workflow_task:
         raise FailedPrecondition("Workflow is paused and force create new workflow task is not allowed.")
+    if request.intermediate_page or request.page_number > 0:
+        name = t.env.namespace.name
+        raise FailedPrecondition(f"workflow task completion pagination is disabled for this namespace {name}")
+    check_sequence(request.commands)
     heartbeat = request.force_create_new_workflow_task and not request.commands and not request.messages
     if heartbeat and _too_many_heartbeats(t, task):
         workflow_task.heartbeat_timed_out(t)

@@ -375,6 +375,17 @@ async def completed_twice(d: Driver) -> None:
     await d.fail(task)
 
 
+async def completed_in_pages(d: Driver) -> None:
+    await d.start()
+    task = await d.poll_wft()
+    await d.complete(task, timer("t"), intermediate_page=True)
+    await d.complete(task, timer("t"), intermediate_page=True, page_number=1)
+    await d.complete(task, succeed(), timer("t"), page_number=1)
+    await d.complete(task, page_number=-1)
+    await d.complete(task, timer("t"), intermediate_page=True)
+    await d.complete(task, succeed(), timer("t"))
+
+
 async def completed_after_the_close(d: Driver) -> None:
     await d.start()
     task = await d.poll_wft()
