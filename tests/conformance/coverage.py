@@ -82,7 +82,6 @@ EXPLAINED: dict[str, str] = {
     "RetryState: INTERNAL_SERVER_ERROR": "It stands for mistakes of the server's own.",
     "SignalExternalWorkflowExecutionFailedCause: NAMESPACE_NOT_FOUND": _CHECKED,
     "SignalExternalWorkflowExecutionFailedCause: SIGNAL_COUNT_LIMIT_EXCEEDED": "It takes ten thousand signals.",
-    "StartChildWorkflowExecutionFailedCause: INVALID_VERSIONING_OVERRIDE": "It needs worker versioning.",
     "StartChildWorkflowExecutionFailedCause: NAMESPACE_NOT_FOUND": _CHECKED,
     "refused methods: GetSearchAttributes": "It takes nothing that could be wrong.",
     "refused methods: GetSystemInfo": "It takes nothing that could be wrong.",

@@ -171,8 +171,16 @@ def _intervals() -> Iterator[Accepted]:
 def _overrides() -> Iterator[Accepted]:
     info = "executions[0].describe.reply.workflow_execution_info"
     build_ids = {"encoding": "json/plain", "type": "KeywordList", "data": '["unversioned"]'}
-    path = f"{info}.search_attributes.indexed_fields.BuildIds"
-    yield Accepted("workflow_options/versioning_override", path, None, build_ids, _UNVERSIONED)
+    for scenario, run in (
+        ("workflow_options/versioning_override", 0),
+        ("start/versioning_override", 0),
+        ("start/versioning_override", 1),
+        ("child/versioning_override", 1),
+        ("child/versioning_override", 2),
+    ):
+        described = f"executions[{run}].describe.reply.workflow_execution_info"
+        path = f"{described}.search_attributes.indexed_fields.BuildIds"
+        yield Accepted(scenario, path, None, build_ids, _UNVERSIONED)
     path = f"{info}.versioning_info"
     yield Accepted("workflow_options/versioning_override_is_unset", path, {}, None, _UNVERSIONED)
     for where in ("calls[6].reply", "executions[2].describe.reply"):

@@ -21,6 +21,7 @@ from temporalio.api.history.v1 import HistoryEvent, StartChildWorkflowExecutionI
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 
 from perdure.engine import inputs
+from perdure.engine.checks.versioning import version_of
 from perdure.engine.cron import next_backoff
 from perdure.engine.execution import Child, Key, Kind
 from perdure.engine.machines.child import TERMINATED_BY_PARENT
@@ -39,6 +40,9 @@ _CHILD_EXISTS = (
 )
 _CHILD_NAMESPACE = (
     StartChildWorkflowExecutionFailedCause.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND
+)
+_CHILD_OVERRIDE = (
+    StartChildWorkflowExecutionFailedCause.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_INVALID_VERSIONING_OVERRIDE
 )
 _S = SignalExternalWorkflowExecutionFailedCause
 _C = CancelExternalWorkflowExecutionFailedCause
@@ -108,6 +112,9 @@ class FollowUps:
             return
         event = HistoryEvent.FromString(child.initiated)
         a = event.start_child_workflow_execution_initiated_event_attributes
+        if a.HasField("versioning_override") and version_of(a.versioning_override) is not None:
+            executor.apply(run, inputs.ChildStartFailed(key, _CHILD_OVERRIDE))
+            return
         try:
             outcome = resolve(
                 current.core if current is not None else None,
@@ -315,6 +322,7 @@ _CHILD_FIELDS = (
     "task_queue",
     "input",
     "header",
+    "versioning_override",
     "workflow_execution_timeout",
     "workflow_run_timeout",
     "workflow_task_timeout",

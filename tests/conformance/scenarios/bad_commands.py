@@ -138,6 +138,21 @@ COMMANDS: dict[str, tuple[command_pb.Command, ...]] = {
     "child_with_bad_retry": (child("c", retry_policy={"maximum_attempts": -1}),),
     "child_with_bad_cron": (child("c", cron_schedule="every now and then"),),
     "child_with_unknown_attribute": (child("c", search_attributes={"Nobody": 1}),),
+    "child_with_empty_override": (child("c", versioning_override={}),),
+    "child_with_override_that_does_not_upgrade": (child("c", versioning_override={"auto_upgrade": False}),),
+    "child_pinned_to_no_version": (child("c", versioning_override={"pinned": {}}),),
+    "child_pinned_without_behavior": (child("c", versioning_override={"pinned": {"version": {"build_id": "b"}}}),),
+    "child_with_override_for_once_without_version": (child("c", versioning_override={"one_time": {}}),),
+    "child_pinned_to_no_version_string": (child("c", versioning_override={"behavior": "PINNED"}),),
+    "child_pinned_to_bad_version_string": (
+        child("c", versioning_override={"behavior": "PINNED", "pinned_version": "b"}),
+    ),
+    "child_upgrades_and_is_pinned": (
+        child("c", versioning_override={"behavior": "AUTO_UPGRADE", "pinned_version": "d.b"}),
+    ),
+    "child_upgrades_and_has_a_deployment": (
+        child("c", versioning_override={"behavior": "AUTO_UPGRADE", "deployment": {"series_name": "d"}}),
+    ),
     "child_with_negative_priority": (child("c", priority={"priority_key": -1}),),
     # External workflows.
     "signal_external_without_execution": (command("SIGNAL_EXTERNAL_WORKFLOW_EXECUTION", signal_name="s"),),

@@ -252,3 +252,26 @@ TABLE |= {
     for policy in ("ALLOW_DUPLICATE", "ALLOW_DUPLICATE_FAILED_ONLY", "REJECT_DUPLICATE", "TERMINATE_IF_RUNNING")
     for close in ("running", "completed", "failed")
 }
+
+
+async def versioning_override(d: Driver) -> None:
+    kid = await _born(d, versioning_override={"auto_upgrade": True})
+    await d.complete(kid, succeed())
+    await d.step(_kid(d, versioning_override={"behavior": "AUTO_UPGRADE"}))
+    kid = await d.poll_wft(d.name("kids"))
+    await d.step()
+    await d.complete(kid, continue_as_new(task_queue=d.name("kids")))
+    await d.describe(d.name("kid"))
+
+
+async def pinned_to_a_version_that_is_not_there(d: Driver) -> None:
+    version = {"deployment_name": "deployment", "build_id": "b"}
+    await d.start()
+    for override in (
+        {"pinned": {"behavior": "PINNED_OVERRIDE_BEHAVIOR_PINNED", "version": version}},
+        {"one_time": {"target_deployment_version": version}},
+        {"behavior": "PINNED", "pinned_version": "deployment.b"},
+    ):
+        await d.step(_kid(d, versioning_override=override))
+        await d.until_event("START_CHILD_WORKFLOW_EXECUTION_FAILED")
+    await d.step(succeed())

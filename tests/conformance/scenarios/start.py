@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.conformance.driver import Driver
-from tests.conformance.messages import failure, payload, succeed, typed
+from tests.conformance.messages import continue_as_new, failure, payload, succeed, typed
 
 LONG = "x" * 1001
 LINK = {
@@ -218,3 +218,30 @@ TABLE = {
         "with_large_attributes": {"search_attributes": {"ConfText": "x" * 50_000}},
     }.items()
 }
+
+
+async def versioning_override(d: Driver) -> None:
+    await d.start(versioning_override={"auto_upgrade": True})
+    await d.describe()
+    await d.step(continue_as_new())
+    await d.describe()
+    await d.terminate()
+    old_form = {"behavior": "AUTO_UPGRADE"}
+    await d.signal_with_start(versioning_override=old_form)
+    await d.step(succeed())
+
+
+async def versioning_override_is_refused(d: Driver) -> None:
+    version = {"deployment_name": "deployment", "build_id": "b"}
+    for override in (
+        {},
+        {"auto_upgrade": False},
+        {"pinned": {"behavior": "PINNED_OVERRIDE_BEHAVIOR_PINNED"}},
+        {"pinned": {"version": version}},
+        {"pinned": {"behavior": "PINNED_OVERRIDE_BEHAVIOR_PINNED", "version": version}},
+        {"one_time": {}},
+        {"one_time": {"target_deployment_version": version}},
+        {"behavior": "PINNED", "pinned_version": "deployment.b"},
+    ):
+        await d.start(versioning_override=override)
+        await d.signal_with_start(versioning_override=override)

@@ -24,6 +24,7 @@ from perdure.engine.checks.commands import (
     too_long,
 )
 from perdure.engine.checks.values import duration_ns, set_duration_ns
+from perdure.engine.checks.versioning import check_form
 from perdure.engine.cron import check_cron
 from perdure.errors import InvalidArgument
 
@@ -138,6 +139,8 @@ def check_start_child_workflow_execution(
     _check_child_names(attributes, ctx)
     _check_child_values(attributes, ctx)
     _fill_child(attributes, ctx)
+    if attributes.HasField("versioning_override"):
+        check_form(attributes.versioning_override)
     if attributes.inherit_build_id and attributes.task_queue.name != ctx.task_queue:
         raise InvalidArgument(
             "StartChildWorkflowExecution with UseCompatibleVersion cannot run on different task queue."

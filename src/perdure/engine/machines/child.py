@@ -9,6 +9,7 @@ from temporalio.api.enums.v1 import EventType, StartChildWorkflowExecutionFailed
 from temporalio.api.enums.v1 import event_type_pb2 as E
 from temporalio.api.history.v1 import HistoryEvent
 
+from perdure.engine.checks.versioning import present_form
 from perdure.engine.execution import Child, Kind
 from perdure.engine.machines import own_time, workflow_task
 from perdure.engine.machines.workflow import require_running
@@ -34,6 +35,8 @@ def initiate(
     a.inherit_build_id = command.inherit_build_id
     copy_present(command, a, _SHARED_MESSAGES)
     drop_nulls(a)
+    if command.HasField("versioning_override"):
+        a.versioning_override.CopyFrom(present_form(command.versioning_override))
     config, state = own_time.child(t.core)
     if config is not None:
         a.time_skipping_config.CopyFrom(config)

@@ -11,6 +11,7 @@ from perdure.config import Dynamic
 from perdure.engine.checks import values
 from perdure.engine.checks.commands import SearchAttributeRules
 from perdure.engine.checks.values import byte_length, duration_ns, set_duration_ns
+from perdure.engine.checks.versioning import check_new_override, present_form
 from perdure.engine.cron import check_cron
 from perdure.errors import InvalidArgument, Unimplemented
 from perdure.rpc.validate import common
@@ -47,6 +48,7 @@ def start(request: StartRequest, config: Dynamic, rules: SearchAttributeRules) -
     _unsupported(request)
     _sizes(request, config)
     _fill_timeouts(request, config)
+    _versioning_override(request)
 
 
 def signal_with_start(request: SignalWithStartRequest, config: Dynamic, rules: SearchAttributeRules) -> None:
@@ -85,6 +87,7 @@ def signal_with_start(request: SignalWithStartRequest, config: Dynamic, rules: S
     _fill_timeouts(request, config)
     _sizes(request, config)
     values.check_blob_size(request.signal_input.ByteSize(), config)
+    _versioning_override(request)
 
 
 Request = StartRequest | SignalWithStartRequest
@@ -155,12 +158,16 @@ def _search_attributes(request: Request, config: Dynamic, rules: SearchAttribute
 
 
 def _unsupported(request: Request) -> None:
-    if request.HasField("versioning_override"):
-        raise Unimplemented("VersioningOverride is not supported by this server.")
     if isinstance(request, StartRequest) and request.completion_callbacks:
         if any(each.HasField("internal") for each in request.completion_callbacks):
             raise InvalidArgument("unsupported callback variant: *common.Callback_Internal_")
         raise Unimplemented("Completion callbacks are not supported by this server.")
+
+
+def _versioning_override(request: Request) -> None:
+    if request.HasField("versioning_override"):
+        check_new_override(request.versioning_override, request.task_queue.name)
+        request.versioning_override.CopyFrom(present_form(request.versioning_override))
 
 
 def _sizes(request: Request, config: Dynamic) -> None:
