@@ -80,6 +80,9 @@ _UNBUILT = (
 )
 _DESCRIBED = (
     ("namespace/default_is_described", 0),
+    ("namespace/is_deleted_by_an_update", 3),
+    ("namespace/is_deleted_by_an_update", 4),
+    ("namespace/is_deleted_by_an_update", 23),
     ("namespace/is_deprecated", 2),
     ("namespace/is_registered_and_described", 1),
     ("namespace/is_registered_and_described", 2),

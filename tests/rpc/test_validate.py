@@ -43,7 +43,7 @@ from temporalio.api.workflow.v1 import OnConflictOptions
 from temporalio.api.workflowservice import v1 as api
 
 from perdure.config import Dynamic
-from perdure.errors import FailedPrecondition, Internal, InvalidArgument, NamespaceInvalidState, PerdureError
+from perdure.errors import FailedPrecondition, Internal, InvalidArgument, PerdureError
 from perdure.rpc import validate
 
 CONFIG = Dynamic()
@@ -475,16 +475,6 @@ def test_polls_need_time(timeout_s: float | None, error: type[PerdureError], tex
     with pytest.raises(error) as caught:
         validate.poll_workflow(poll(), timeout_s, CONFIG)
     assert caught.value.message == text
-
-
-def test_a_closed_namespace_names_the_states_it_must_be_in() -> None:
-    deprecated = NamespaceState.NAMESPACE_STATE_DEPRECATED
-    validate.namespace_state("SignalWorkflowExecution", "n", deprecated)
-    with pytest.raises(NamespaceInvalidState, match=r"^Namespace has invalid state: Deprecated. Must be Registered.$"):
-        validate.namespace_state("StartWorkflowExecution", "n", deprecated)
-    deleted = NamespaceState.NAMESPACE_STATE_DELETED
-    with pytest.raises(NamespaceInvalidState, match=r"Deleted. Must be Registered or Deprecated.$"):
-        validate.namespace_state("SignalWorkflowExecution", "n", deleted)
 
 
 def test_text_that_is_not_utf8_is_refused() -> None:

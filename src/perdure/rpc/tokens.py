@@ -8,7 +8,8 @@ import msgspec
 
 from perdure.config import Dynamic
 from perdure.errors import InvalidArgument
-from perdure.rpc.validate.common import DESERIALIZING_TOKEN, Find, HasTaskToken, task_token, token_namespace
+from perdure.rpc.validate.common import DESERIALIZING_TOKEN, HasTaskToken, task_token, token_namespace
+from perdure.runtime.namespaces import Namespaces
 
 
 class WorkflowTaskToken(msgspec.Struct, array_like=True, tag="w", tag_field="t"):
@@ -72,8 +73,11 @@ def decode(cls: type[Token], data: bytes, message: str = DESERIALIZING_TOKEN) ->
 TaskToken = TypeVar("TaskToken", WorkflowTaskToken, ActivityTaskToken, QueryTaskToken)
 
 
-def of_answer(cls: type[TaskToken], request: HasTaskToken, config: Dynamic, find: Find) -> TaskToken:
-    """The token that a worker's answer brings back. `find`: a namespace by its name."""
-    token = decode(cls, task_token(request, config, find))
-    token_namespace(request, token.namespace_id, find)
+def of_answer(cls: type[TaskToken], request: HasTaskToken, config: Dynamic, namespaces: Namespaces) -> TaskToken:
+    """The token that a worker's answer brings back. A namespace that is known has to be open, whichever names it."""
+    token = decode(cls, task_token(request, config, namespaces.get))
+    if request.namespace:
+        token_namespace(request, token.namespace_id, namespaces.get)
+    else:
+        namespaces.require_open(token.namespace_id)
     return token

@@ -114,7 +114,7 @@ class Executor:
             config=self.config,
             ids=self.ids,
             namespace=namespace,
-            find_namespace=self.namespaces.get,
+            find_namespace=self.namespaces.named,
             search_attribute_rules=self.namespaces.rules,
             new_run_key=self._new_run_key,
         )

@@ -10,13 +10,16 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import NamespaceState
 
 from perdure.config import Dynamic
-from perdure.errors import DataLoss, FailedPrecondition, NamespaceNotFound
+from perdure.engine.checks.values import short_name
+from perdure.errors import DataLoss, FailedPrecondition, NamespaceInvalidState, NamespaceNotFound
 from perdure.storage.base import Batch, NamespaceRow, Storage
 from perdure.visibility import schema
 
 if TYPE_CHECKING:
     from perdure.runtime.executor import Executor
 
+REGISTERED = int(NamespaceState.NAMESPACE_STATE_REGISTERED)
+DEPRECATED = int(NamespaceState.NAMESPACE_STATE_DEPRECATED)
 DELETED = int(NamespaceState.NAMESPACE_STATE_DELETED)
 SUFFIX_LENGTH = 5
 """Characters of its id that a deleted namespace has at least in its name."""
@@ -71,6 +74,18 @@ def decoded(row: NamespaceRow) -> Namespace:
     return namespace
 
 
+def require_state(namespace: Namespace, *allowed: int) -> None:
+    """Raises `NamespaceInvalidState` of a namespace that is in none of these states."""
+    if namespace.state not in allowed:
+        states = " or ".join(_state_name(state) for state in allowed)
+        message = f"Namespace has invalid state: {_state_name(namespace.state)}. Must be {states}."
+        raise NamespaceInvalidState(message, namespace.name, namespace.state, allowed)
+
+
+def _state_name(state: int) -> str:
+    return short_name(NamespaceState.Name(state), "NAMESPACE_STATE_")  # type: ignore[arg-type]
+
+
 class SearchAttributeRules:
     """Whether search attributes exist in a namespace and have values of their type."""
 
@@ -80,13 +95,13 @@ class SearchAttributeRules:
 
     def check_names(self, fields: Mapping[str, Payload], namespace: str) -> None:
         if fields:
-            schema.check_names(fields, self._namespaces.get(namespace).custom_search_attributes, namespace)
+            schema.check_names(fields, self._namespaces.named(namespace).custom_search_attributes, namespace)
 
     def check_values(self, fields: Mapping[str, Payload], namespace: str) -> None:
         """Writes the type of each attribute into the metadata of its payload, too, where it names none."""
         if not fields:
             return
-        custom = self._namespaces.get(namespace).custom_search_attributes
+        custom = self._namespaces.named(namespace).custom_search_attributes
         if self._config.suppress_error_set_system_search_attribute:
             fields = {name: payload for name, payload in fields.items() if name not in schema.SYSTEM}
         schema.check_values(fields, custom, self._config.search_attributes_number_of_keys_limit)
@@ -123,7 +138,20 @@ class Namespaces:
             del self._by_name[old.name]
 
     def get(self, name: str) -> Namespace:
-        """By name. Raises `NamespaceNotFound`."""
+        """By name, as requests mean it. Raises `NamespaceNotFound`, and `NamespaceInvalidState` of a deleted one."""
+        namespace = self.named(name)
+        if namespace.state == DELETED:
+            require_state(namespace, REGISTERED, DEPRECATED)
+        return namespace
+
+    def require_open(self, namespace_id: str) -> None:
+        """Raises `NamespaceInvalidState` of a deleted one; an unknown one is another's matter."""
+        namespace = self._by_id.get(namespace_id)
+        if namespace is not None and namespace.state == DELETED:
+            require_state(namespace, REGISTERED, DEPRECATED)
+
+    def named(self, name: str) -> Namespace:
+        """By name, in whatever state it is. Raises `NamespaceNotFound`."""
         namespace = self._by_name.get(name)
         if namespace is None:
             raise NamespaceNotFound(name)

@@ -104,6 +104,43 @@ async def is_deleted(d: Driver) -> None:
     await d.start(namespace=name)
 
 
+async def is_deleted_by_an_update(d: Driver) -> None:
+    name = await _registered(d)
+
+    async def open_() -> bool:
+        return bool(await d.quietly("CountWorkflowExecutions", namespace=name))
+
+    async def closed() -> bool:
+        return not await open_()
+
+    await d.until(open_, attempts=400)
+    await d.start(namespace=name)
+    task = await d.poll_wft(namespace=name)
+    await d.call("UpdateNamespace", namespace=name, update_info={"state": "DEPRECATED"})
+    await d.call("UpdateNamespace", namespace=name, update_info={"state": "DELETED"})
+    await d.until(closed, attempts=400)
+    execution = {"workflow_id": d.workflow_id}
+    await d.start(namespace=name)
+    await d.signal_with_start(namespace=name)
+    await d.signal(namespace=name)
+    await d.describe(namespace=name)
+    await d.history(namespace=name)
+    await d.complete(task, namespace=name)
+    await d.complete(task, namespace="")
+    await d.poll_wft_in_vain(namespace=name)
+    await d.poll_activity_in_vain(namespace=name)
+    await d.query(namespace=name)
+    await d.call("ResetStickyTaskQueue", namespace=name, execution=execution)
+    await d.call("ListWorkflowExecutions", namespace=name)
+    await d.call("DescribeTaskQueue", namespace=name, task_queue="tq")
+    await d.call("ListSchedules", namespace=name)
+    await d.call("ListSearchAttributes", namespace=name)
+    await d.call("UpdateNamespace", namespace=name, update_info={"description": "gone"})
+    await d.call("UpdateNamespace", namespace=name, update_info={"state": "REGISTERED"})
+    await d.call("DeprecateNamespace", namespace=name)
+    await d.call("DescribeNamespace", namespace=name)
+
+
 async def delete_is_refused(d: Driver) -> None:
     await d.call("DeleteNamespace", namespace="nowhere")
     await d.call("DeleteNamespace", namespace="")

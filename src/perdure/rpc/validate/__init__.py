@@ -3,7 +3,7 @@
 A function takes the request and the configuration, fills in defaults in place, and raises `InvalidArgument` (rarely
 another `PerdureError`) with the real server's words, in its order: of two faults it names the same one. It looks at the
 request alone. A handler calls `namespace` first (for calls about namespaces their own function does; for answers of
-workers `tokens.of_answer`), finds the namespace, calls `namespace_state`, and then the function of its RPC.
+workers `tokens.of_answer`), finds the namespace, and then calls the function of its RPC.
 """
 
 from perdure.rpc.validate.activities import activity_canceled as activity_canceled
@@ -29,7 +29,6 @@ from perdure.rpc.validate.common import fast_forward_id as fast_forward_id
 from perdure.rpc.validate.common import long_poll_deadline as long_poll_deadline
 from perdure.rpc.validate.common import namespace as namespace
 from perdure.rpc.validate.common import namespace_length as namespace_length
-from perdure.rpc.validate.common import namespace_state as namespace_state
 from perdure.rpc.validate.common import parse as parse
 from perdure.rpc.validate.common import require_time_skipping as require_time_skipping
 from perdure.rpc.validate.common import task_token as task_token

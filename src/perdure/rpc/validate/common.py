@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from google.protobuf.message import DecodeError, Message
 from temporalio.api.common.v1 import Callback, Link, TimeSkippingConfig, WorkflowExecution
-from temporalio.api.enums.v1 import EventType, NamespaceState
+from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
 
 from perdure.config import Dynamic
-from perdure.engine.checks.values import byte_length, duration_ns, exceeds, is_uuid, short_name
-from perdure.errors import FailedPrecondition, Internal, InvalidArgument, NamespaceInvalidState, Unimplemented
+from perdure.engine.checks.values import byte_length, duration_ns, exceeds, is_uuid
+from perdure.errors import FailedPrecondition, Internal, InvalidArgument, Unimplemented
 from perdure.rpc.validate import urls
 
 NAMESPACE_NOT_SET = "Namespace not set on request."
@@ -94,25 +94,6 @@ def token_namespace(request: HasNamespace, token_namespace_id: str, find: Find) 
     """A worker's answer may name its namespace beside the token; then both must mean the same."""
     if request.namespace and find(request.namespace).id != token_namespace_id:
         raise InvalidArgument(TOKEN_OF_OTHER_NAMESPACE)
-
-
-_REGISTERED = NamespaceState.NAMESPACE_STATE_REGISTERED
-_OPEN = (NamespaceState.NAMESPACE_STATE_REGISTERED, NamespaceState.NAMESPACE_STATE_DEPRECATED)
-_ALLOWED_STATES: dict[str, tuple[NamespaceState.ValueType, ...]] = {
-    "StartWorkflowExecution": (_REGISTERED,),
-    "SignalWithStartWorkflowExecution": (_REGISTERED,),
-    "DeleteNamespace": (*_OPEN, NamespaceState.NAMESPACE_STATE_DELETED),
-}
-
-
-def namespace_state(method: str, name: str, state: int) -> None:
-    """Whether a method (its last name) may be called on a namespace in that state."""
-    allowed = _ALLOWED_STATES.get(method, _OPEN)
-    if state not in allowed:
-        states = " or ".join(short_name(NamespaceState.Name(each), "NAMESPACE_STATE_") for each in allowed)
-        is_in = short_name(NamespaceState.Name(state), "NAMESPACE_STATE_")  # type: ignore[arg-type]
-        message = f"Namespace has invalid state: {is_in}. Must be {states}."
-        raise NamespaceInvalidState(message, name, state, tuple(allowed))
 
 
 # Identities and ids.

@@ -98,7 +98,7 @@ class ActivityTasks:
 
     async def _by_token(self, request: Any) -> Target:
         runtime = self._runtime
-        token = tokens.of_answer(tokens.ActivityTaskToken, request, runtime.config, runtime.namespaces.get)
+        token = tokens.of_answer(tokens.ActivityTaskToken, request, runtime.config, runtime.namespaces)
         run = await self._executor.find(token.namespace_id, token.workflow_id, token.run_id)
         return run, token.scheduled_event_id, token.attempt, ""
 

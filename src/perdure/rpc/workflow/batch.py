@@ -84,16 +84,14 @@ class BatchHandlers:
         self._batches.check = _checker(runtime.config)
         self._starting = asyncio.Lock()
 
-    def _namespace(self, request: Any, method: str) -> Namespace:
+    def _namespace(self, request: Any) -> Namespace:
         validate.namespace(request, self._runtime.config)
-        namespace = self._runtime.namespaces.get(request.namespace)
-        validate.namespace_state(method, namespace.name, namespace.state)
-        return namespace
+        return self._runtime.namespaces.get(request.namespace)
 
     async def start_batch_operation(
         self, request: StartBatchOperationRequest, call: Call
     ) -> StartBatchOperationResponse:
-        namespace, config = self._namespace(request, "StartBatchOperation"), self._runtime.config
+        namespace, config = self._namespace(request), self._runtime.config
         validate.batches_enabled(config)
         validate.start_batch(request, config)
         if request.visibility_query:
@@ -145,7 +143,7 @@ class BatchHandlers:
         return executor.create(core, StartJob(request))
 
     async def stop_batch_operation(self, request: StopBatchOperationRequest, call: Call) -> StopBatchOperationResponse:
-        namespace = self._namespace(request, "StopBatchOperation")
+        namespace = self._namespace(request)
         validate.stop_batch(request)
         validate.batches_enabled(self._runtime.config)
         run = await self._find(namespace, request.job_id)
@@ -156,7 +154,7 @@ class BatchHandlers:
     async def describe_batch_operation(
         self, request: DescribeBatchOperationRequest, call: Call
     ) -> DescribeBatchOperationResponse:
-        namespace = self._namespace(request, "DescribeBatchOperation")
+        namespace = self._namespace(request)
         validate.describe_batch(request)
         validate.batches_enabled(self._runtime.config)
         run = await self._find(namespace, request.job_id)
@@ -189,7 +187,7 @@ class BatchHandlers:
     async def list_batch_operations(
         self, request: ListBatchOperationsRequest, call: Call
     ) -> ListBatchOperationsResponse:
-        namespace = self._namespace(request, "ListBatchOperations")
+        namespace = self._namespace(request)
         validate.batches_enabled(self._runtime.config)
         validate.list_batches(request, self._runtime.config)
         compiled, size = compile_list("", {}), request.page_size

@@ -21,7 +21,6 @@ class Deletions:
         executor = self._runtime.executor
         validate.namespace(request, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
-        validate.namespace_state("DeleteWorkflowExecution", namespace.name, namespace.state)
         validate.delete(request)
         target = request.workflow_execution
         run = await executor.find(namespace.id, target.workflow_id, target.run_id)

@@ -49,7 +49,6 @@ class Descriptions:
         executor = self._runtime.executor
         validate.namespace(request, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
-        validate.namespace_state("DescribeWorkflowExecution", namespace.name, namespace.state)
         validate.describe(request)
         run = await executor.find(namespace.id, request.execution.workflow_id, request.execution.run_id)
         response = describe(run.execution, executor.now_of(run), namespace.retention_ns)

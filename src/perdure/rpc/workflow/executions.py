@@ -27,10 +27,11 @@ from perdure.engine.times import get_duration
 from perdure.errors import NotFound
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
+from perdure.rpc.validate.common import HasNamespace
 from perdure.rpc.workflow.returned import give
 from perdure.rpc.workflow.workflow_tasks import WorkflowTasks
 from perdure.runtime.follow_ups import termination_by_reuse
-from perdure.runtime.namespaces import Namespace
+from perdure.runtime.namespaces import REGISTERED, Namespace, require_state
 from perdure.runtime.requests import input_of, signal_of
 from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
@@ -46,10 +47,12 @@ class Executions:
         self._executor = runtime.executor
         self._workflow_tasks = workflow_tasks
 
-    def _namespace(self, request: object, method: str) -> Namespace:
-        validate.namespace(request, self._runtime.config)  # type: ignore[arg-type]
-        namespace = self._runtime.namespaces.get(request.namespace)  # type: ignore[attr-defined]
-        validate.namespace_state(method, namespace.name, namespace.state)
+    def _namespace(self, request: HasNamespace) -> Namespace:
+        return self._runtime.namespaces.get(validate.namespace(request, self._runtime.config))
+
+    def _namespace_to_start_in(self, request: HasNamespace) -> Namespace:
+        namespace = self._runtime.namespaces.named(validate.namespace(request, self._runtime.config))
+        require_state(namespace, REGISTERED)
         return namespace
 
     # Starting.
@@ -58,7 +61,7 @@ class Executions:
         self, request: StartWorkflowExecutionRequest, call: Call
     ) -> StartWorkflowExecutionResponse | None:
         executor = self._executor
-        namespace = self._namespace(request, "StartWorkflowExecution")
+        namespace = self._namespace_to_start_in(request)
         validate.start(request, self._runtime.config, self._runtime.namespaces.rules)
         current = await executor.find_current(namespace.id, request.workflow_id)
         if current is not None and request.request_id in current.execution.pending[Kind.REQUEST]:
@@ -172,7 +175,7 @@ class Executions:
     async def signal_workflow_execution(
         self, request: SignalWorkflowExecutionRequest, call: Call
     ) -> SignalWorkflowExecutionResponse:
-        namespace = self._namespace(request, "SignalWorkflowExecution")
+        namespace = self._namespace(request)
         validate.signal(request, self._runtime.config)
         target = request.workflow_execution
         run = await self._executor.find(namespace.id, target.workflow_id, target.run_id)
@@ -184,7 +187,7 @@ class Executions:
     async def signal_with_start_workflow_execution(
         self, request: SignalWithStartWorkflowExecutionRequest, call: Call
     ) -> SignalWithStartWorkflowExecutionResponse:
-        namespace = self._namespace(request, "SignalWithStartWorkflowExecution")
+        namespace = self._namespace_to_start_in(request)
         validate.signal_with_start(request, self._runtime.config, self._runtime.namespaces.rules)
         start = _start_request(request)
         signal = signal_of(request)
@@ -220,7 +223,7 @@ class Executions:
     async def request_cancel_workflow_execution(
         self, request: RequestCancelWorkflowExecutionRequest, call: Call
     ) -> RequestCancelWorkflowExecutionResponse:
-        namespace = self._namespace(request, "RequestCancelWorkflowExecution")
+        namespace = self._namespace(request)
         validate.cancel(request, self._runtime.config)
         run = await self._find(
             namespace,
@@ -234,7 +237,7 @@ class Executions:
     async def terminate_workflow_execution(
         self, request: TerminateWorkflowExecutionRequest, call: Call
     ) -> TerminateWorkflowExecutionResponse:
-        namespace = self._namespace(request, "TerminateWorkflowExecution")
+        namespace = self._namespace(request)
         validate.terminate(request, self._runtime.config)
         run = await self._find(
             namespace,

@@ -49,7 +49,7 @@ class Histories:
     async def get_workflow_execution_history(
         self, request: GetWorkflowExecutionHistoryRequest, call: Call
     ) -> GetWorkflowExecutionHistoryResponse | bytes:
-        namespace = self._namespace(request, "GetWorkflowExecutionHistory")
+        namespace = self._namespace(request)
         validate.history(request, self._runtime.config)
         run, token = await self._find(namespace, request)
         if request.history_event_filter_type == CLOSE_EVENT:
@@ -106,7 +106,7 @@ class Histories:
         self, request: GetWorkflowExecutionHistoryReverseRequest, call: Call
     ) -> GetWorkflowExecutionHistoryReverseResponse:
         """Newest event first."""
-        namespace = self._namespace(request, "GetWorkflowExecutionHistoryReverse")
+        namespace = self._namespace(request)
         validate.history_reverse(request, self._runtime.config)
         run, token = await self._find(namespace, request)
         before = token.next_event_id if token is not None else run.core.next_event_id
@@ -124,12 +124,10 @@ class Histories:
     # Finding and waiting.
 
     def _namespace(
-        self, request: GetWorkflowExecutionHistoryRequest | GetWorkflowExecutionHistoryReverseRequest, method: str
+        self, request: GetWorkflowExecutionHistoryRequest | GetWorkflowExecutionHistoryReverseRequest
     ) -> Namespace:
         validate.namespace(request, self._runtime.config)
-        namespace = self._runtime.namespaces.get(request.namespace)
-        validate.namespace_state(method, namespace.name, namespace.state)
-        return namespace
+        return self._runtime.namespaces.get(request.namespace)
 
     async def _find(
         self,

@@ -79,7 +79,6 @@ class MultiOperations:
     ) -> ExecuteMultiOperationResponse:
         validate.namespace(request, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
-        validate.namespace_state("ExecuteMultiOperation", namespace.name, namespace.state)
         start, update = validate.multi_operation(request, self._runtime.config, self._runtime.namespaces.rules)
         operations = _Operations(namespace, start, update, call, asyncio.get_running_loop().time())
         aborted = MultiOperationAborted(validate.ABORTED)

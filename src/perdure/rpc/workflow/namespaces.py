@@ -74,7 +74,7 @@ class NamespaceHandlers:
     async def describe_namespace(self, request: DescribeNamespaceRequest, call: Call) -> DescribeNamespaceResponse:
         await self._executor.flushed()
         validate.describe_namespace(request, self._config)
-        namespace = self._namespaces.by_id(request.id) if request.id else self._namespaces.get(request.namespace)
+        namespace = self._namespaces.by_id(request.id) if request.id else self._namespaces.named(request.namespace)
         return _description(namespace, self._config)
 
     async def list_namespaces(self, request: ListNamespacesRequest, call: Call) -> ListNamespacesResponse:

@@ -105,7 +105,7 @@ class OperatorHandlers:
         if request.namespace_id:
             namespace = namespaces.by_id(request.namespace_id)
         else:
-            namespace = namespaces.get(request.namespace)
+            namespace = namespaces.named(request.namespace)
         delay_ns = int(self._config.delete_namespace_delay_s * SECOND_NS)
         if request.HasField("namespace_delete_delay"):
             delay_ns = get_duration(request.namespace_delete_delay)

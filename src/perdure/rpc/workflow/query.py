@@ -58,7 +58,7 @@ class QueryHandlers:
         self, request: RespondQueryTaskCompletedRequest, call: Call
     ) -> RespondQueryTaskCompletedResponse:
         runtime = self._runtime
-        token = tokens.of_answer(tokens.QueryTaskToken, request, runtime.config, runtime.namespaces.get)
+        token = tokens.of_answer(tokens.QueryTaskToken, request, runtime.config, runtime.namespaces)
         validate.query_completed(request, self._runtime.config)
         result = WorkflowQueryResult(result_type=request.completed_type, error_message=request.error_message)
         if request.HasField("query_result"):

@@ -19,7 +19,6 @@ class ResetRequests:
     ) -> ResetWorkflowExecutionResponse:
         validate.namespace(request, self._runtime.config)
         namespace = self._runtime.namespaces.get(request.namespace)
-        validate.namespace_state("ResetWorkflowExecution", namespace.name, namespace.state)
         validate.reset(request, self._runtime.config)
         run = await self._runtime.resets.reset(reset_of(request, namespace.id))
         return ResetWorkflowExecutionResponse(run_id=run.core.run_id)

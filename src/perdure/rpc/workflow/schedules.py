@@ -60,11 +60,9 @@ class ScheduleHandlers:
             validate.start, config=runtime.config, rules=runtime.namespaces.rules
         )
 
-    def _namespace(self, request: object, method: str) -> Namespace:
+    def _namespace(self, request: object) -> Namespace:
         validate.namespace(request, self._runtime.config)  # type: ignore[arg-type]
-        namespace = self._runtime.namespaces.get(request.namespace)  # type: ignore[attr-defined]
-        validate.namespace_state(method, namespace.name, namespace.state)
-        return namespace
+        return self._runtime.namespaces.get(request.namespace)  # type: ignore[attr-defined]
 
     async def _find(self, namespace: Namespace, schedule_id: str) -> Run:
         """The newest schedule of that id, over or not."""
@@ -81,7 +79,7 @@ class ScheduleHandlers:
 
     async def create_schedule(self, request: CreateScheduleRequest, call: Call) -> CreateScheduleResponse:
         executor = self._executor
-        namespace = self._namespace(request, "CreateSchedule")
+        namespace = self._namespace(request)
         validate.create_schedule(request, self._runtime.config, self._runtime.namespaces.rules)
         existing = await self._schedules.find(namespace.id, request.schedule_id)
         if existing is not None and core_of(existing).create_request_id == request.request_id:
@@ -104,7 +102,7 @@ class ScheduleHandlers:
         return CreateScheduleResponse(conflict_token=_token(1))
 
     async def describe_schedule(self, request: DescribeScheduleRequest, call: Call) -> DescribeScheduleResponse:
-        namespace = self._namespace(request, "DescribeSchedule")
+        namespace = self._namespace(request)
         run = await self._find(namespace, request.schedule_id)
         core = core_of(run)
         if not run.execution.running:
@@ -122,7 +120,7 @@ class ScheduleHandlers:
         return response
 
     async def update_schedule(self, request: UpdateScheduleRequest, call: Call) -> UpdateScheduleResponse:
-        namespace = self._namespace(request, "UpdateSchedule")
+        namespace = self._namespace(request)
         validate.update_schedule(request, self._runtime.config, self._runtime.namespaces.rules)
         token = request.conflict_token
         update = UpdateSchedule(
@@ -135,20 +133,20 @@ class ScheduleHandlers:
         return UpdateScheduleResponse()
 
     async def patch_schedule(self, request: PatchScheduleRequest, call: Call) -> PatchScheduleResponse:
-        namespace = self._namespace(request, "PatchSchedule")
+        namespace = self._namespace(request)
         validate.patch_schedule(request, self._runtime.config)
         await self._apply(namespace, request.schedule_id, PatchSchedule(request.patch, request.request_id))
         return PatchScheduleResponse()
 
     async def delete_schedule(self, request: DeleteScheduleRequest, call: Call) -> DeleteScheduleResponse:
-        namespace = self._namespace(request, "DeleteSchedule")
+        namespace = self._namespace(request)
         await self._apply(namespace, request.schedule_id, DeleteSchedule())
         return DeleteScheduleResponse()
 
     async def list_schedule_matching_times(
         self, request: ListScheduleMatchingTimesRequest, call: Call
     ) -> ListScheduleMatchingTimesResponse:
-        namespace = self._namespace(request, "ListScheduleMatchingTimes")
+        namespace = self._namespace(request)
         run = await self._find(namespace, request.schedule_id)
         validate.schedule_matching_times(request)
         known, seed = times(definition_of(run).spec), shown.seed(core_of(run))
@@ -167,7 +165,7 @@ class ScheduleHandlers:
         return response
 
     async def list_schedules(self, request: ListSchedulesRequest, call: Call) -> ListSchedulesResponse:
-        namespace = self._namespace(request, "ListSchedules")
+        namespace = self._namespace(request)
         validate.list_schedules(request, self._runtime.config)
         size = request.maximum_page_size
         compiled = compile_list(_query(request.query, namespace), namespace.custom_search_attributes)
@@ -181,7 +179,7 @@ class ScheduleHandlers:
         )
 
     async def count_schedules(self, request: CountSchedulesRequest, call: Call) -> CountSchedulesResponse:
-        namespace = self._namespace(request, "CountSchedules")
+        namespace = self._namespace(request)
         compiled = compile_count(_query(request.query, namespace), namespace.custom_search_attributes)
         counted = await self._runtime.storage.count_visibility(
             space(namespace.id, ScheduleCore.division), compiled.where, compiled.params

@@ -259,7 +259,7 @@ class WorkflowTasks:
         self, request: RespondWorkflowTaskCompletedRequest | RespondWorkflowTaskFailedRequest
     ) -> tokens.WorkflowTaskToken:
         runtime = self._runtime
-        return tokens.of_answer(tokens.WorkflowTaskToken, request, runtime.config, runtime.namespaces.get)
+        return tokens.of_answer(tokens.WorkflowTaskToken, request, runtime.config, runtime.namespaces)
 
     async def _find(self, token: tokens.WorkflowTaskToken) -> Run:
         try:
