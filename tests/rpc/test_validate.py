@@ -101,6 +101,9 @@ def register(**changes: Any) -> api.RegisterNamespaceRequest:
     return api.RegisterNamespaceRequest(**{**fields, **changes})
 
 
+TO_A_WORKFLOW = Link.Workflow(namespace="n", workflow_id="w", run_id="r")
+
+
 def link(**event: Any) -> Link:
     return Link(workflow_event=Link.WorkflowEvent(**event))
 
@@ -252,6 +255,8 @@ REFUSED: list[tuple[Message, str]] = [
     (signal(signal_name=LONG), "SignalName length exceeds limit."),
     (signal(request_id=LONG), "RequestId length exceeds limit."),
     (signal(links=[Link()]), "unsupported link variant"),
+    (signal(links=[Link(workflow=TO_A_WORKFLOW)]), "unsupported link variant"),
+    (signal(links=[Link(workflow=Link.Workflow())]), "unsupported link variant"),
     (signal(input=BIG), "Blob data size exceeds limit."),
     (api.TerminateWorkflowExecutionRequest(namespace="default"), "Execution is not set on request."),
     (api.RequestCancelWorkflowExecutionRequest(namespace="default"), "Execution is not set on request."),

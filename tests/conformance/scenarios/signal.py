@@ -12,6 +12,15 @@ LONG = "x" * 1001
 LINK = {"workflow_event": {"namespace": "default", "workflow_id": "caller", "run_id": "r"}}
 
 
+async def links_to_workflows_are_refused(d: Driver) -> None:
+    await d.start()
+    for link in ({"namespace": "n", "workflow_id": "w", "run_id": "r"}, {}):
+        await d.signal(links=[{"workflow": link}])
+        await d.signal_with_start(links=[{"workflow": link}])
+        await d.cancel(links=[{"workflow": link}])
+        await d.terminate(links=[{"workflow": link}])
+
+
 async def wakes_a_workflow(d: Driver) -> None:
     await d.start()
     await d.step(timer())

@@ -19,6 +19,7 @@ from perdure.engine.payloads import is_null
 from perdure.errors import InvalidArgument
 
 NANOS = 1_000_000_000
+_INT64 = 1 << 63
 MAX_DURATION_S = 100 * 365 * 24 * 3600
 """Longer durations are cut to this: a hundred years, so that a deadline still fits 64 bits of nanoseconds."""
 
@@ -60,7 +61,10 @@ def duration_ns(duration: Duration) -> int:
 def set_duration_ns(duration: Duration, value_ns: int) -> None:
     """Sets a duration that may be zero so that it is present in its parent nevertheless."""
     duration.SetInParent()
-    duration.seconds, duration.nanos = divmod(value_ns, NANOS)
+    if value_ns < 0:
+        duration.seconds, duration.nanos = -(-value_ns // NANOS), -(-value_ns % NANOS)
+    else:
+        duration.seconds, duration.nanos = divmod(value_ns, NANOS)
 
 
 def cap_duration(duration: Duration) -> str | None:
@@ -96,10 +100,16 @@ def fill_retry_policy(policy: RetryPolicy, defaults: RetryDefaults) -> None:
     if duration_ns(policy.initial_interval) == 0:
         set_duration_ns(policy.initial_interval, int(defaults.initial_interval_s * NANOS))
     if duration_ns(policy.maximum_interval) == 0:
-        factor = int(defaults.maximum_interval_coefficient)
-        set_duration_ns(policy.maximum_interval, factor * duration_ns(policy.initial_interval))
+        set_duration_ns(policy.maximum_interval, _default_maximum_ns(duration_ns(policy.initial_interval), defaults))
     if policy.backoff_coefficient == 0:
         policy.backoff_coefficient = defaults.backoff_coefficient
+
+
+def _default_maximum_ns(initial_ns: int, defaults: RetryDefaults) -> int:
+    """As the real server reckons, in 64 bits: of an initial interval that is too long comes a negative one, or a short
+    one, and the check refuses both."""
+    initial_ns = max(-_INT64, min(initial_ns, _INT64 - 1))
+    return (int(defaults.maximum_interval_coefficient) * initial_ns + _INT64) % (2 * _INT64) - _INT64
 
 
 def check_retry_policy(policy: RetryPolicy) -> None:

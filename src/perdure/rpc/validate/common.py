@@ -134,15 +134,16 @@ def long_poll_deadline(timeout_s: float | None, config: Dynamic) -> None:
 
 # Links and callbacks.
 
-_OF_WORKFLOW = (("namespace", "namespace"), ("workflow_id", "workflow ID"), ("run_id", "run ID"))
 _LINK_FIELDS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "workflow_event": ("workflow event", _OF_WORKFLOW),
+    "workflow_event": (
+        "workflow event",
+        (("namespace", "namespace"), ("workflow_id", "workflow ID"), ("run_id", "run ID")),
+    ),
     "nexus_operation": (
         "nexus operation",
         (("namespace", "namespace"), ("operation_id", "operation ID"), ("run_id", "run ID")),
     ),
     "activity": ("activity", (("namespace", "namespace"), ("activity_id", "activity ID"), ("run_id", "run ID"))),
-    "workflow": ("workflow", _OF_WORKFLOW),
 }
 
 
