@@ -124,3 +124,5 @@ def test_a_delay_beyond_all_time_still_fits_a_deadline() -> None:
     wait_ns = activity(policy(), application(delay_s=10**15))[1]
     assert wait_ns is not None
     assert 2_000_000_000 * S + wait_ns < MAX_NS
+    before_ns = activity(policy(), application(delay_s=-(10**15)))[1]
+    assert before_ns is not None and -MAX_NS < before_ns < 0

@@ -586,12 +586,3 @@ def test_a_query_answer_that_is_too_large_is_a_failed_query() -> None:
     assert (request.task_token, request.completed_type) == (b"t", 2)
     assert request.error_message == "Blob data size exceeds limit."
     assert not request.HasField("query_result")
-
-
-def test_a_retry_delay_must_be_a_duration() -> None:
-    """Newer than v1.32.0, which takes any."""
-    failure = Failure(application_failure_info={"next_retry_delay": seconds(400_000_000_000)})
-    with pytest.raises(InvalidArgument) as caught:
-        validate.activity_failed(api.RespondActivityTaskFailedRequest(failure=failure), CONFIG)
-    problem = "proto: duration (seconds:400000000000) exceeds +10000 years"
-    assert caught.value.message == f"NextRetryDelay is not a valid duration: {problem}"

@@ -12,6 +12,7 @@ from temporalio.api.failure.v1 import Failure
 from perdure.engine.checks.values import MAX_DURATION_S, NANOS, TIMEOUT_FAILURE_TYPE_PREFIX, duration_ns, short_name
 
 MAX_NS = 2**63 - 1
+_MAX_DELAY_NS = MAX_DURATION_S * NANOS
 
 _TIMEOUTS_OF_ONE_ATTEMPT = (TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE, TimeoutType.TIMEOUT_TYPE_HEARTBEAT)
 _TIMEOUTS_OF_ALL_ATTEMPTS = (TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE)
@@ -89,9 +90,11 @@ def is_retryable(failure: Failure | None, non_retryable_types: Sequence[str]) ->
 
 
 def requested_delay_ns(failure: Failure | None) -> int | None:
-    """The delay that the worker put into an application failure for the next attempt, if it did; a century at most."""
+    """The delay that the worker put into an application failure for the next attempt, if it did; a century at most,
+    since nobody looks whether it makes sense."""
     if failure is not None and failure.application_failure_info.HasField("next_retry_delay"):
-        return min(duration_ns(failure.application_failure_info.next_retry_delay), MAX_DURATION_S * NANOS)
+        delay_ns = duration_ns(failure.application_failure_info.next_retry_delay)
+        return max(-_MAX_DELAY_NS, min(delay_ns, _MAX_DELAY_NS))
     return None
 
 

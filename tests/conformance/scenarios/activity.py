@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from google.protobuf.duration_pb2 import Duration
 from tests.conformance.driver import Driver
 from tests.conformance.messages import activity, cancel_activity, failure, succeed
 
@@ -131,6 +132,29 @@ async def next_delay_beyond_the_close_timeout(d: Driver) -> None:
     await d.start()
     await d.step(activity(schedule_to_close_timeout=5, retry_policy=QUICK))
     await d.fail_activity(await d.poll_activity(), failure("late", next_retry_delay=90))
+    await d.step(succeed())
+
+
+async def next_delay_that_is_no_duration(d: Driver) -> None:
+    delay = Duration(seconds=400_000_000_000)
+    await d.start()
+    await d.step(activity(retry_policy={"maximum_attempts": 1}))
+    await d.fail_activity(await d.poll_activity(), failure("late", next_retry_delay=delay))
+    await d.step(activity(retry_policy=QUICK))
+    task = await d.poll_activity()
+    await d.fail_activity(task, failure("late", fatal=True, next_retry_delay=Duration(seconds=-1, nanos=1)))
+    await d.fail_activity(task, failure("late", next_retry_delay=delay))
+    await d.step(succeed())
+    await d.fail_activity(task, failure("late", next_retry_delay=delay))
+
+
+async def negative_next_delay(d: Driver) -> None:
+    await d.start()
+    await d.step(activity(retry_policy={"initial_interval": 60}))
+    for seconds in (-1, -400_000_000_000):
+        task = await d.poll_activity()
+        await d.fail_activity(task, failure("soon", next_retry_delay=Duration(seconds=seconds)))
+    await d.complete_activity(await d.poll_activity())
     await d.step(succeed())
 
 

@@ -24,9 +24,6 @@ from perdure.engine.checks import values
 from perdure.errors import InvalidArgument, NotFound
 from perdure.rpc.validate import common
 
-_MAX_DURATION_S = 315_576_000_000
-_NANOS = 1_000_000_000
-
 RespondById = (
     RespondActivityTaskCompletedByIdRequest
     | RespondActivityTaskCanceledByIdRequest
@@ -82,7 +79,6 @@ def activity_failed(request: RespondActivityTaskFailedRequest, config: Dynamic) 
     """Replaces a failure that is too large, drops such heartbeat details. Returns the failures that the reply names."""
     if request.HasField("failure") and not request.failure.HasField("application_failure_info"):
         raise InvalidArgument("Failure must have ApplicationFailureInfo.")
-    _retry_delays(request.failure)
     common.identity(request.identity, config)
     return _cut(request, config)
 
@@ -90,7 +86,6 @@ def activity_failed(request: RespondActivityTaskFailedRequest, config: Dynamic) 
 def activity_failed_by_id(request: RespondActivityTaskFailedByIdRequest, config: Dynamic) -> list[Failure]:
     """As `activity_failed`; here any kind of failure will do."""
     _identity(request, config)
-    _retry_delays(request.failure)
     return _cut(request, config)
 
 
@@ -114,33 +109,6 @@ def _workflow(request: ById) -> None:
     # An activity without a workflow is a standalone one, and there are none here.
     if not request.workflow_id:
         raise NotFound(f"activity not found for ID: {request.activity_id}")
-
-
-def _retry_delays(failure: Failure) -> None:
-    current = failure
-    while True:
-        if current.application_failure_info.HasField("next_retry_delay"):
-            delay = current.application_failure_info.next_retry_delay
-            if problem := _invalid_duration(delay.seconds, delay.nanos):
-                raise InvalidArgument(f"NextRetryDelay is not a valid duration: {problem}")
-        if not current.HasField("cause"):
-            return
-        current = current.cause
-
-
-def _invalid_duration(seconds: int, nanos: int) -> str:
-    """In Go's words, whose protobuf package puts either kind of space after its first word."""
-    shown = f"seconds:{seconds}" if seconds else ""
-    shown += (" " if shown and nanos else "") + (f"nanos:{nanos}" if nanos else "")
-    if seconds < -_MAX_DURATION_S:
-        return f"proto: duration ({shown}) exceeds -10000 years"
-    if seconds > _MAX_DURATION_S:
-        return f"proto: duration ({shown}) exceeds +10000 years"
-    if not -_NANOS < nanos < _NANOS:
-        return f"proto: duration ({shown}) has out-of-range nanos"
-    if (seconds > 0 and nanos < 0) or (seconds < 0 and nanos > 0):
-        return f"proto: duration ({shown}) has seconds and nanos with different signs"
-    return ""
 
 
 def _cut(
