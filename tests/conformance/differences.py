@@ -25,6 +25,7 @@ _POSITION = "Perdure says where a query is wrong."
 _ORDER_BY = "ORDER BY works here; the reference refuses it on a store in SQL."
 _PARSER = "Perdure's grammar has no subqueries, so that they are errors of syntax; both refuse them."
 _DATES = "The reference compares dates with a fraction of a second as texts, and misses equal ones."
+_CASE = "The reference's SQLite compares KeywordLists without regard to case; its other databases do not."
 _BAD_PAGE = "The reference shows its client an error of its own for a page token that it can't read."
 _NO_RATE_LIMIT = "Perdure has no limit of its own on the rate of tasks, so it tells of none where nobody has set one."
 _NO_EMPTY_PAGE = "The reference follows a last page that is full with an empty one; Perdure's last page says so itself."
@@ -144,6 +145,9 @@ def _queries() -> Iterator[Accepted]:
     )
     yield Accepted("visibility/conditions", "calls[24].reply.count", None, 1, _DATES)
     yield Accepted("visibility/conditions", "calls[26].reply.count", 1, 2, _DATES)
+    lists = "visibility/keyword_lists_and_case"
+    yield from _each(lists, ("calls[1].reply.count", "calls[2].reply.count"), 1, None, _CASE)
+    yield Accepted(lists, "calls[3].reply.count", None, 1, _CASE)
     pages = "visibility/lists_in_pages"
     yield Accepted(pages, "calls[9].error.code", "UNKNOWN", "INVALID_ARGUMENT", _BAD_PAGE)
     again = "something went wrong, please retry (N)"

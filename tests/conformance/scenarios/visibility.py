@@ -93,6 +93,14 @@ async def lists_closed_by_status(d: Driver) -> None:
     await d.call("ListOpenWorkflowExecutions", start_time_filter=everything, type_filter={"name": "nobody"})
 
 
+async def keyword_lists_and_case(d: Driver) -> None:
+    await d.start(search_attributes={"ConfKeywordList": ["Red"]})
+    here = f"WorkflowId = '{d.workflow_id}' AND"
+    await d.until_listed(f"{here} ConfKeywordList = 'Red'", 1)
+    for query in ("ConfKeywordList = 'red'", "ConfKeywordList IN ('red', 'blue')", "ConfKeywordList != 'red'"):
+        await d.call("CountWorkflowExecutions", query=f"{here} {query}")
+
+
 async def children_know_their_parent_and_root(d: Driver) -> None:
     await d.start()
     await d.step(child(d.name("kid")))
