@@ -165,7 +165,28 @@ async def test_lists_of_open_runs(handlers: VisibilityHandlers) -> None:
     last = Timestamp()
     last.FromNanoseconds(START + 1)
     assert await opened(start_time_filter=StartTimeFilter(latest_time=last)) == ["a"]
-    assert await opened(start_time_filter=StartTimeFilter(earliest_time=Timestamp(seconds=2**62))) == []
+    assert await opened(start_time_filter=StartTimeFilter(latest_time=Timestamp(seconds=-62_135_596_800))) == ["b", "a"]
+    assert await opened(start_time_filter=StartTimeFilter(earliest_time=Timestamp(seconds=253_402_300_799))) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "shown"),
+    [
+        (253_402_300_799, 10**9, "10000-01-01T00:00:00Z"),
+        (253_402_300_800, 5_000_000, "10000-01-01T00:00:00.005Z"),
+        (2**62, 0, "146138514283-06-19T07:45:04Z"),
+        (-(10**12), 0, "-29719-04-05T22:13:20Z"),
+    ],
+)
+async def test_times_of_years_that_no_calendar_has(
+    handlers: VisibilityHandlers, seconds: int, nanos: int, shown: str
+) -> None:
+    times = StartTimeFilter(earliest_time=Timestamp(seconds=seconds, nanos=nanos))
+    with pytest.raises(InvalidArgument) as caught:
+        await handlers.list_open_workflow_executions(
+            ListOpenWorkflowExecutionsRequest(namespace="default", start_time_filter=times), CALL
+        )
+    assert caught.value.message == f"invalid query: invalid expression: unable to parse datetime '{shown}'"
 
 
 async def test_lists_of_closed_runs(handlers: VisibilityHandlers) -> None:

@@ -124,6 +124,7 @@ def test_a_token_of_another_order_is_refused() -> None:
         ("é = 5", "(at position 1, near 'é')"),
         ("MyKw = 'é' é", "(at position 12, near 'é')"),
         ("MyInt IN (1, 2, 'x')", "(at position 17, near ''x'')"),
+        ("MyInt = 1 XOR MyInt = 2", "near 'xor' (at position 11, near 'XOR')"),
         ("MyInt IS TRUE", "(at position 7, near 'IS TRUE')"),
         ("ORDER BY MyInt, MyText", "(at position 17, near 'MyText')"),
         (f"MyInt = '{'x' * 100}'", f"(at position 9, near ''{'x' * 39}...')"),

@@ -46,7 +46,7 @@ _binary add all alter analyze as auto_increment boolean case cast collate column
 database databases default delete describe distinct div drop else end exists explain extended for force from full
 if ignore index inner insert interval into join key left lock match maxvalue mod natural next on outer processlist
 rename replace right schema select separator set show sql_cache sql_no_cache straight_join stream substr substring
-table tables then to union unique update use using values when where
+table tables then to union unique update use using values when where xor
 """
 _RESERVED_WORDS = frozenset(_RESERVED.split())
 """Words that are names only in backticks."""

@@ -74,6 +74,15 @@ async def refused(d: Driver) -> None:
     await d.call("ListTaskQueuePartitions", task_queue=d.task_queue, namespace="conformance-missing")
 
 
+async def partitions_of_kinds_of_queues(d: Driver) -> None:
+    for kind in ("NORMAL", "STICKY", "WORKER_COMMANDS"):
+        await d.call("ListTaskQueuePartitions", task_queue={"name": "", "kind": kind})
+    for fields in ({"kind": "WORKER_COMMANDS"}, {"kind": "WORKER_COMMANDS", "normal_name": "n"}):
+        await d.call("ListTaskQueuePartitions", task_queue={"name": "tq", **fields})
+    for fields in ({"normal_name": "n"}, {"normal_name": "n", "kind": "NORMAL"}, {"normal_name": "/_sys/n/1"}):
+        await d.call("ListTaskQueuePartitions", task_queue={"name": "tq", **fields})
+
+
 async def kinds_of_queues(d: Driver) -> None:
     named = {"name": d.task_queue, "normal_name": d.name("normal")}
     commands = {"name": d.name("commands"), "kind": "WORKER_COMMANDS"}

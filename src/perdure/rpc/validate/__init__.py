@@ -64,6 +64,7 @@ from perdure.rpc.validate.schedules import update_schedule as update_schedule
 from perdure.rpc.validate.start import signal_with_start as signal_with_start
 from perdure.rpc.validate.start import start as start
 from perdure.rpc.validate.tasks import describe_task_queue as describe_task_queue
+from perdure.rpc.validate.tasks import list_partitions as list_partitions
 from perdure.rpc.validate.tasks import partition_number as partition_number
 from perdure.rpc.validate.tasks import poll_activity as poll_activity
 from perdure.rpc.validate.tasks import poll_nexus as poll_nexus

@@ -10,6 +10,7 @@ from temporalio.api.enums.v1 import DescribeTaskQueueMode, QueryResultType, depl
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
+    ListTaskQueuePartitionsRequest,
     PollActivityTaskQueueRequest,
     PollNexusTaskQueueRequest,
     PollWorkflowTaskQueueRequest,
@@ -106,6 +107,12 @@ def describe_task_queue(request: DescribeTaskQueueRequest, config: Dynamic) -> N
             raise
         text = "Task Queue Partition invalid, use a different Task Queue or Task Queue Type"
         raise InvalidArgument(text) from error
+
+
+def list_partitions(request: ListTaskQueuePartitionsRequest, config: Dynamic) -> None:
+    """ListTaskQueuePartitions. Fills in the kind."""
+    values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, config)
+    partition(request.task_queue, task_queue_pb2.TASK_QUEUE_TYPE_WORKFLOW, config)
 
 
 _TYPE_NAMES: dict[int, str] = {

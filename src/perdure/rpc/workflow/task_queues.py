@@ -26,7 +26,6 @@ from temporalio.api.workflowservice.v1 import (
     UpdateTaskQueueConfigResponse,
 )
 
-from perdure.engine.checks import values
 from perdure.engine.queues import (
     DEFAULT_LEVEL,
     LEVELS,
@@ -186,7 +185,7 @@ class TaskQueues:
         """A queue is never divided here: it is its own one partition."""
         validate.namespace(request, self._runtime.config)
         self._runtime.namespaces.get(request.namespace)
-        values.check_task_queue(request.task_queue if request.HasField("task_queue") else None, self._runtime.config)
+        validate.list_partitions(request, self._runtime.config)
         response = ListTaskQueuePartitionsResponse()
         for partitions in (response.activity_task_queue_partitions, response.workflow_task_queue_partitions):
             partitions.add(key=request.task_queue.name, owner_host_name=platform.node())
