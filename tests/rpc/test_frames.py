@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from perdure.config import MAX_REQUEST_BYTES
 from perdure.rpc.transport.frames import MAX_FRAME_BYTES, MAX_REFUSED, PREFACE, Hostile, Requests, Responses
-from perdure.rpc.transport.limits import Budget, Limits
+from perdure.rpc.transport.limits import STREAM_BYTES, Budget, Limits
 
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/a/b"), (":authority", "x"), ("te", "trailers")]
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
@@ -249,7 +249,7 @@ def test_who_never_ends_refused_streams_is_cut_off() -> None:
             gate.feed(b"\0\0\x05\0\0" + (number * 2 + 1).to_bytes(4) + b"\0\xff\xff\xff\xff")
 
 
-SMALL = Limits(request_bytes=100_000, unfinished_bytes=300_000)
+SMALL = Limits(request_bytes=100_000, unfinished_bytes=350_000)
 WORDS = SMALL.too_much_unfinished
 
 
@@ -311,6 +311,68 @@ def test_what_an_unfinished_request_holds_is_given_back(end: str) -> None:
         wire.requests.close()
     wire.exchange()
     assert (wire.budget.bytes, wire.requests.unfinished_bytes, wire.budget.holders) == (0, 0, set())
+
+
+def begin(wire: Wire) -> int:
+    """A request of which only the headers come; returns its stream."""
+    stream = wire.client.get_next_available_stream_id()
+    wire.client.send_headers(stream, REQUEST)
+    wire.exchange()
+    return stream
+
+
+def test_requests_of_headers_alone_are_refused_once_they_fill_what_there_is_for_them() -> None:
+    wire = Wire(limits=SMALL)
+    streams = [begin(wire) for _ in range(40)]
+    refused = [stream for stream in streams if wire.refusal(stream)]
+    room = SMALL.unfinished_bytes // (STREAM_BYTES + 100)
+    assert refused == streams[room:] and len(refused) > 10
+    assert all(wire.refusal(stream)["grpc-message"] == WORDS and wire.was_reset(stream) for stream in refused)
+    wire.client.send_data(streams[0], message(b"here"), end_stream=True)
+    wire.exchange()
+    assert wire.received(streams[0]) == message(b"here")
+    assert not wire.refusal(begin(wire)), "there is room again"
+
+
+def test_headers_that_come_at_once_are_refused_the_same() -> None:
+    wire = Wire(limits=SMALL)
+    streams = [wire.client.get_next_available_stream_id() + 2 * number for number in range(40)]
+    for stream in streams:
+        wire.client.send_headers(stream, [*REQUEST, ("long", "x" * 20_000)])  # takes a CONTINUATION
+    wire.exchange()
+    refused = [stream for stream in streams if wire.refusal(stream)]
+    kept = len(streams) - len(refused)
+    assert refused == streams[kept:]
+    assert kept * (STREAM_BYTES + 15_000) < SMALL.unfinished_bytes < (kept + 1) * (STREAM_BYTES + 20_000)
+    assert wire.budget.bytes <= SMALL.unfinished_bytes
+
+
+def test_whole_requests_that_wait_for_their_answers_count_for_nothing() -> None:
+    wire = Wire(limits=SMALL)
+    streams = [wire.send(message(b"poll")) for _ in range(90)]
+    assert (wire.budget.bytes, wire.requests.unfinished_bytes) == (0, 0)
+    assert wire.requests.calls == set(streams)
+
+
+def test_what_headers_hold_is_given_back_when_their_request_is_whole_or_reset() -> None:
+    wire = Wire()
+    first, second, third = begin(wire), begin(wire), begin(wire)
+    assert wire.budget.bytes > 3 * STREAM_BYTES
+    wire.client.send_data(first, message(b"here"), end_stream=True)
+    wire.client.reset_stream(second)
+    wire.client.send_headers(third, [("a", "b")], end_stream=True)
+    wire.exchange()
+    assert (wire.budget.bytes, wire.requests.unfinished_bytes, wire.budget.holders) == (0, 0, set())
+
+
+def test_trailers_of_an_answered_request_open_no_other() -> None:
+    wire = Wire()
+    stream = begin(wire)
+    wire.server.send_headers(stream, RESPONSE, end_stream=True)
+    wire.exchange()
+    wire.client.send_headers(stream, [("a", "b")], end_stream=True)
+    wire.exchange()
+    assert wire.requests.calls == set()
 
 
 def test_nothing_is_said_to_a_client_that_has_its_answer() -> None:

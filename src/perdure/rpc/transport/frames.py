@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from perdure.errors import ResourceExhausted
 from perdure.rpc.transport.base import MAX_CONCURRENT_STREAMS
-from perdure.rpc.transport.limits import INFLATER_BYTES, Budget, Limits
+from perdure.rpc.transport.limits import INFLATER_BYTES, STREAM_BYTES, Budget, Limits
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -56,7 +56,8 @@ class Requests:
     `evict` is called when others need it, outside of `feed`: it is to call `shed`."""
 
     __slots__ = (
-        *("_bodies", "_budget", "_held", "_in_headers", "_limits", "_opened", "_refused", "_unfinished"),
+        *("_begun", "_begun_bytes", "_bodies", "_budget", "_held", "_in_headers", "_limits", "_newest", "_opened"),
+        *("_refused", "_unfinished"),
         *("answers", "calls", "evict", "unfinished_bytes"),
     )
 
@@ -65,6 +66,9 @@ class Requests:
         self._budget = budget
         self.evict = evict
         self._in_headers = False
+        self._newest = 0  # the highest stream so far
+        self._begun = 0  # the stream whose headers came last, as long as they are not charged and it lacks its end
+        self._begun_bytes = 0
         self._unfinished: dict[int, int] = {}  # stream -> what counts for it
         self.unfinished_bytes = 0
         self.answers = b""
@@ -93,10 +97,17 @@ class Requests:
                     raise Hostile("a frame is too large")
                 break
             if kind == HEADERS:
-                self.calls.add(stream)
+                if self._begun:
+                    passed += data[start:offset] + self._charge_begun()
+                    start = offset
                 self._in_headers = not flags & END_HEADERS
-                if flags & END_STREAM:
-                    self._settle(stream)
+                if stream > self._newest:
+                    self._newest = stream
+                    self.calls.add(stream)
+                    if not flags & END_STREAM:
+                        self._begun, self._begun_bytes = stream, end - offset
+                elif flags & END_STREAM:  # trailers
+                    self._end(stream)
             elif kind == DATA:
                 instead = self._look(data, offset + HEADER_BYTES, end, flags, stream)
                 if instead is not None:
@@ -107,11 +118,13 @@ class Requests:
                 self._end(stream)
             elif kind == CONTINUATION:
                 self._in_headers = not flags & END_HEADERS
+                self._begun_bytes += end - offset
             offset = end
         self._held = data[offset:]
+        more = self._charge_begun() if self._begun and not self._in_headers else b""
         if start == 0:
-            return data[:offset]
-        return passed + data[start:offset]
+            return data[:offset] + more
+        return passed + data[start:offset] + more
 
     def _open(self, data: bytes) -> int:
         if not data.startswith(PREFACE[: len(data)]):
@@ -130,6 +143,8 @@ class Requests:
             if body is not None or not (length == 0 or self._is_one_small_message(data, start, length, flags)):
                 self._measure(body or self._begin(stream), data, start, end, flags, stream)
             if flags & END_STREAM:
+                if stream == self._begun:
+                    self._begun = 0
                 if self._bodies:
                     self._bodies.pop(stream, None)
                 if self._unfinished:
@@ -153,6 +168,17 @@ class Requests:
         body.feed(data[start + 1 : end - data[start]] if flags & PADDED else data[start:end])
         if body.inflates and not before and stream in self.calls:
             self._charge(stream, INFLATER_BYTES)
+
+    def _charge_begun(self) -> bytes:
+        """Count the stream that was begun last. Not done as its headers come: nearly all requests are whole with the
+        next frame. Returns frames for the front."""
+        stream, self._begun = self._begun, 0
+        if stream in self.calls:
+            try:
+                self._charge(stream, STREAM_BYTES + self._begun_bytes)
+            except ResourceExhausted as refusal:
+                return self._refuse(refusal, stream)
+        return b""
 
     def _charge(self, stream: int, size_bytes: int) -> None:
         """Count what the front has to keep until the request is whole. Raises `ResourceExhausted`."""

@@ -13,6 +13,9 @@ MAX_UNFINISHED_BYTES: Final = 128 * MIB
 UNFINISHED_REQUESTS: Final = 32
 """Where the limit of one request is raised, the other is raised to have room for as many."""
 
+STREAM_BYTES: Final = 13 << 10
+"""What the front has to keep of a stream with headers alone, beside the headers as they were sent."""
+
 INFLATER_BYTES: Final = 48 << 10
 """What zlib has to keep to inflate one stream."""
 
