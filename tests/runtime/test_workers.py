@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from temporalio.api.worker.v1 import WorkerHeartbeat
 from tests.conformance.driver import Driver
 from tests.runtime.conversation import conversation
 
 from perdure.clock import SECOND_NS, ManualClock
+from perdure.runtime.workers import Workers
 from perdure.server import Server
 
 
@@ -48,6 +50,30 @@ async def test_of_too_many_workers_those_heard_of_longest_ago_are_forgotten(d: D
     await told(d, "a")
     await told(d, "d")
     assert await known(d) == ["a", "c", "d"]
+
+
+def test_heartbeats_are_bounded_in_bytes(clock: ManualClock) -> None:
+    workers = Workers(clock, ttl_s=300, max_entries=1000, max_bytes=100_000)
+    for number in range(30):
+        beat = WorkerHeartbeat(worker_instance_key=f"{number:02}", worker_identity="i" * 20_000)
+        workers.record("n", [WorkerHeartbeat(worker_instance_key="small"), beat])
+        assert workers.size_bytes <= 100_000
+    assert [each.worker_instance_key for each in workers.of_namespace("n")] == ["26", "27", "28", "29", "small"]
+    workers.record("n", [WorkerHeartbeat(worker_instance_key="26")])
+    assert workers.find("n", "26") == WorkerHeartbeat(worker_instance_key="26")
+    clock.advance(301 * SECOND_NS)
+    assert list(workers.of_namespace("n")) == [] and workers.size_bytes == 0
+
+
+async def test_a_page_of_large_heartbeats_ends_early(d: Driver) -> None:
+    for word in ("a", "b", "c"):
+        beat = {"worker_instance_key": word, "worker_identity": "i" * 2_500_000, "task_queue": d.task_queue}
+        await d.call("RecordWorkerHeartbeat", worker_heartbeat=[beat])
+    first = await d.call("ListWorkers")
+    assert [worker.worker_instance_key for worker in first.workers] == ["a", "b"]
+    second = await d.call("ListWorkers", next_page_token=first.next_page_token)
+    assert [worker.worker_instance_key for worker in second.workers] == ["c"]
+    assert not second.next_page_token
 
 
 async def test_a_namespace_sees_its_own_workers_alone() -> None:

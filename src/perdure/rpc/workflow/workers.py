@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
 
 from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerInfo, WorkerListInfo
 from temporalio.api.workflowservice.v1 import (
@@ -16,6 +19,7 @@ from temporalio.api.workflowservice.v1 import (
     RecordWorkerHeartbeatResponse,
 )
 
+from perdure.config import MIB
 from perdure.errors import InvalidArgument, NotFound
 from perdure.rpc import validate
 from perdure.rpc.transport import Call
@@ -23,6 +27,8 @@ from perdure.rpc.validate.common import HasNamespace
 from perdure.runtime.runtime import Runtime
 from perdure.visibility.workers import compile_workers
 
+MAX_PAGE_BYTES: Final = 4 * MIB
+"""Of heartbeats in one reply, but for the last, which may be larger."""
 SYSTEM_QUEUE_PREFIX = "temporal-sys-"
 """Task queues of workers that are the server's own, and listed only if asked for."""
 _SAME = ("worker_instance_key", "worker_identity", "task_queue", "sdk_name", "sdk_version", "status")
@@ -45,31 +51,38 @@ class WorkerHandlers:
         return RecordWorkerHeartbeatResponse()
 
     def list_workers(self, request: ListWorkersRequest, call: Call) -> ListWorkersResponse:
-        """A page by instance key; a page size of 0 or less asks for all."""
-        found = self._find(self._namespace_id(request), request)
-        after = _cursor(request.next_page_token) if found else ""
-        found = [heartbeat for heartbeat in found if heartbeat.worker_instance_key > after] if after else found
-        page = found[: request.page_size] if request.page_size > 0 else found
+        """A page by instance key; a page size of 0 or less asks for all, and gets as many as one reply may hold."""
+        namespace_id = self._namespace_id(request)
+        found = self._find(namespace_id, request)
+        first = next(found, None)
+        after = _cursor(request.next_page_token) if first is not None else ""
+        if after:
+            found = self._find(namespace_id, request, after)
+            first = next(found, None)
         response = ListWorkersResponse()
-        for heartbeat in page:
+        size_bytes, last = 0, ""
+        for heartbeat in chain((first,) if first is not None else (), found):
+            if len(response.workers) == request.page_size > 0 or size_bytes >= MAX_PAGE_BYTES:
+                response.next_page_token = json.dumps({_CURSOR: last}, separators=(",", ":")).encode()
+                break
             response.workers_info.append(WorkerInfo(worker_heartbeat=heartbeat))
             response.workers.append(_list_info(heartbeat))
-        if len(page) < len(found):
-            response.next_page_token = json.dumps(
-                {_CURSOR: page[-1].worker_instance_key}, separators=(",", ":")
-            ).encode()
+            size_bytes += heartbeat.ByteSize()
+            last = heartbeat.worker_instance_key
         return response
 
     def count_workers(self, request: CountWorkersRequest, call: Call) -> CountWorkersResponse:
-        return CountWorkersResponse(count=len(self._find(self._namespace_id(request), request)))
+        return CountWorkersResponse(count=sum(1 for _ in self._find(self._namespace_id(request), request)))
 
-    def _find(self, namespace_id: str, request: ListWorkersRequest | CountWorkersRequest) -> list[WorkerHeartbeat]:
+    def _find(
+        self, namespace_id: str, request: ListWorkersRequest | CountWorkersRequest, after: str = ""
+    ) -> Iterator[WorkerHeartbeat]:
         meets = compile_workers(request.query)
-        return [
+        return (
             heartbeat
-            for heartbeat in self._runtime.workers.of_namespace(namespace_id)
+            for heartbeat in self._runtime.workers.of_namespace(namespace_id, after)
             if meets(heartbeat) and (request.include_system_workers or not _is_system(heartbeat))
-        ]
+        )
 
     def describe_worker(self, request: DescribeWorkerRequest, call: Call) -> DescribeWorkerResponse:
         found = self._runtime.workers.find(self._namespace_id(request), request.worker_instance_key)
