@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from perdure.engine.cron import BadCron, check_cron, next_backoff, parse
+from perdure.engine import cron
+from perdure.engine.cron import NANOS, BadCron, check_cron, next_backoff, parse
 from perdure.errors import InvalidArgument
 
 S = 1_000_000_000
@@ -98,6 +100,10 @@ def test_a_day_may_begin_at_one_o_clock() -> None:
         "@every",
         "@every x",
         "@every 5",
+        f"@every {'9' * 5000}s",
+        f"*/{2**63} * * * *",
+        f"*/{'9' * 5000} * * * *",
+        f"{'9' * 5000} * * * *",
         "TZ=Nowhere/Else * * * * *",
         "TZ=../../etc/passwd * * * * *",
     ],
@@ -114,6 +120,30 @@ def test_what_never_comes_true(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_cron(text)
     assert caught.value.message == "invalid CronSchedule, no time can be found to satisfy the schedule"
+
+
+def test_numbers_of_any_length_are_read() -> None:
+    assert parse(f"*/{'0' * 5000}15 * * * *") == parse("*/15 * * * *")
+    assert parse(f"5/{2**63 - 1} * * * *") == parse("5 * * * *")
+
+
+def test_the_longest_period_leaves_its_deadline_in_64_bits() -> None:
+    now_ns = 1_800_000_000 * NANOS
+    backoff_ns = next_backoff(f"@every {2**63 - 1}ns", now_ns, now_ns)
+    assert backoff_ns is not None and now_ns + 2 * backoff_ns < 2**63
+
+
+def test_what_is_said_many_times_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(text: str, *rest: Any) -> Any:
+        read.append(text)
+        return in_earnest(text, *rest)
+
+    in_earnest = cron._range
+    monkeypatch.setattr(cron, "_range", counted)
+    schedule = parse("1-59," * 10_000 + "1 * * * *")
+    assert schedule == parse("1-59 * * * *") and len(read) < 20
 
 
 def test_no_schedule_is_right_and_never_due() -> None:

@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from perdure.engine.gotext import duration_ns, integer
 from perdure.errors import InvalidArgument
 
 NANOS = 1_000_000_000
@@ -38,17 +39,12 @@ _DESCRIPTORS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_UNITS_NS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "μs": 1_000,
-    "ms": 1_000_000,
-    "s": NANOS,
-    "m": 60 * NANOS,
-    "h": 3600 * NANOS,
-}
-_DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_NUMBER = re.compile(r"\+?\d+", re.ASCII)
+_MOST_NUMBER = 2**63 - 1
+_LONGEST_PERIOD_S = 100 * 365 * 24 * 3600
+"""A hundred years, as for all durations: so a deadline fits 64 bits of nanoseconds."""
+_LONG = 1000
+"""Characters of a schedule that is no longer an ordinary one: few such are remembered."""
 
 
 class BadCron(ValueError):
@@ -107,16 +103,19 @@ def _skip_to(schedule: Schedule, due_s: int, now_ns: int) -> int:
     return max(due_s, -(-now_ns // NANOS) - 1)
 
 
-@lru_cache(maxsize=1024)
 def parse(text: str) -> Schedule:
     """Errors: `BadCron`."""
+    return _parse_again(text) if len(text) <= _LONG else _parse_long_again(text)
+
+
+def _parse(text: str) -> Schedule:
     zone: tzinfo = UTC
     if text.startswith(("TZ=", "CRON_TZ=")):
         name, _, text = text.partition("=")[2].partition(" ")
         zone = _zone(name)
         text = text.strip()
     if text.startswith("@every "):
-        return Every(max(1, _duration_ns(text.removeprefix("@every ")) // NANOS))
+        return Every(_period_s(text.removeprefix("@every ")))
     if text.startswith("@"):
         if text not in _DESCRIPTORS:
             raise BadCron(f"unrecognized descriptor: {text}")
@@ -130,6 +129,10 @@ def parse(text: str) -> Schedule:
     months, _ = _field(fields[3], 1, 12, _MONTHS)
     weekdays, weekdays_star = _field(fields[4], 0, 6, _WEEKDAYS)
     return Fields(zone, minutes, hours, days, months, weekdays, days_star or weekdays_star)
+
+
+_parse_again = lru_cache(maxsize=1024)(_parse)
+_parse_long_again = lru_cache(maxsize=2)(_parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ def _field(text: str, low: int, high: int, names: Mapping[str, int] | None = Non
     """The numbers that a field matches, and whether it has a star."""
     numbers: set[int] = set()
     star = False
-    for part in filter(None, text.split(",")):
+    for part in filter(None, set(text.split(","))):
         part_numbers, part_star = _range(part, low, high, names or {})
         numbers |= part_numbers
         star |= part_star
@@ -226,9 +229,9 @@ def _range(text: str, low: int, high: int, names: Mapping[str, int]) -> tuple[fr
 def _number(text: str, names: Mapping[str, int]) -> int:
     if text.lower() in names:
         return names[text.lower()]
-    if not re.fullmatch(r"\+?\d+", text, re.ASCII):
+    if not _NUMBER.fullmatch(text) or integer(text) > _MOST_NUMBER:
         raise BadCron(f"not a number: {text}")
-    return int(text)
+    return integer(text)
 
 
 def _zone(name: str) -> tzinfo:
@@ -240,15 +243,9 @@ def _zone(name: str) -> tzinfo:
         raise BadCron(f"provided bad location {name}") from error
 
 
-def _duration_ns(text: str) -> int:
-    """A duration as Go writes them: `1h30m`, `1.5h`, `-5s`. `0` needs no unit."""
-    negative, rest = text.startswith("-"), text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
-    if rest == "0":
-        return 0
-    parts = _DURATION.findall(rest)
-    if not parts or "".join(number + unit for number, unit in parts) != rest:
-        raise BadCron(f"failed to parse duration {text}")
-    total = sum(int(float(number) * _UNITS_NS[unit]) for number, unit in parts)
-    if total > 2**63 - 1:
-        raise BadCron(f"failed to parse duration {text}")
-    return -total if negative else total
+def _period_s(text: str) -> int:
+    try:
+        period_s = duration_ns(text) // NANOS
+    except ValueError as error:
+        raise BadCron(f"failed to parse duration {text}") from error
+    return max(1, min(period_s, _LONGEST_PERIOD_S))

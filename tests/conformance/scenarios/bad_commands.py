@@ -139,6 +139,7 @@ COMMANDS: dict[str, tuple[command_pb.Command, ...]] = {
     "child_with_long_initial_interval": (child("c", retry_policy={"initial_interval": 864_000_000}),),
     "activity_with_long_initial_interval": (activity(retry_policy={"initial_interval": 864_000_000}),),
     "child_with_bad_cron": (child("c", cron_schedule="every now and then"),),
+    "child_with_cron_of_many_digits": (child("c", cron_schedule=f"@every {'9' * 5000}s"),),
     "child_with_unknown_attribute": (child("c", search_attributes={"Nobody": 1}),),
     "child_with_empty_override": (child("c", versioning_override={}),),
     "child_with_override_that_does_not_upgrade": (child("c", versioning_override={"auto_upgrade": False}),),

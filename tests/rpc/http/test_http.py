@@ -320,6 +320,7 @@ def test_floats_of_four_bytes_have_their_own_shortest_text() -> None:
         ("1", 32, 1), ("1.0", 32, 1), ("1e2", 32, 100), ("1.5e1", 32, 15), ("1.5", 32, None), ("100e-2", 32, 1),
         ("10e-2", 32, None), ("-0", 32, 0), ("2147483648", 32, None), ("-2147483648", 32, -(2**31)), ("01", 32, None),
         ("9223372036854775807", 64, 2**63 - 1), ("1e999999999999", 64, None), ("0e999", 32, 0), ("x", 32, None),
+        ("9" * 5000, 64, None), ("1e" + "9" * 5000, 64, None), ("1" + "0" * 5000 + "e-1", 64, None),
     ],
 )  # fmt: skip
 def test_integers_are_read_from_every_way_to_write_them(text: str, bits: int, value: int | None) -> None:

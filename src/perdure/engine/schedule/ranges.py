@@ -5,14 +5,17 @@ Errors are `BadSpec`, in the words of the real server.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from temporalio.api.schedule.v1 import CalendarSpec, IntervalSpec, Range, StructuredCalendarSpec
 
+from perdure.engine import gotext
+from perdure.engine.gotext import integer
 from perdure.engine.schedule.calendar import MAX_YEAR, MIN_YEAR
-from perdure.engine.times import NS, set_duration
+from perdure.engine.times import set_duration
 
 _MONTHS = ["january", "february", "march", "april", "may", "june"]
 _MONTHS += ["july", "august", "september", "october", "november", "december"]
@@ -26,11 +29,11 @@ _PREDEFINED = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_UNITS_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": NS, "m": 60 * NS, "h": 3600 * NS}
-_DAYS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)d", re.ASCII)
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)", re.ASCII)
+_DAYS = re.compile(r"((?<!\d)\d+(?:\.\d*)?|\.\d+)d", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _SPACE = re.compile(r"\s+")
+_MOST_INT = 2**63 - 1
+_MOST_STEP = 2**31 - 1
 _SUNDAY = 7
 """Another number of the first day of the week."""
 
@@ -82,9 +85,11 @@ def _ranges(text: str, field: _Field) -> list[Range]:
     text = text.strip() or field.default
     if text == "*" and field.attribute == "year":
         return []  # no years means all
+    parts = text.split(",")
+    meant = {part: _part(part, field) for part in dict.fromkeys(parts)}  # in this order: the first mistake is told
     found: list[Range] = []
-    for part in text.split(","):
-        found += _part(part, field)
+    for part in parts:
+        found += meant[part]
     return found
 
 
@@ -135,9 +140,14 @@ def _step(text: str, name: str) -> int:
         raise BadSpec(f"{name} missing step value")
     if not _INTEGER.fullmatch(text):
         raise BadSpec(f'strconv.Atoi: parsing "{text}": invalid syntax')
-    if int(text) < 1:
+    step = integer(text)
+    if not -_MOST_INT - 1 <= step <= _MOST_INT:
+        raise BadSpec(f'strconv.Atoi: parsing "{text}": value out of range')
+    if step < 1:
         raise BadSpec(f"{name} has invalid Step")
-    return int(text)
+    if step > _MOST_STEP:
+        raise BadSpec(f"invalid calendar spec: {name} has invalid Step")
+    return step
 
 
 def _number(text: str, field: _Field) -> int | None:
@@ -146,9 +156,9 @@ def _number(text: str, field: _Field) -> int | None:
         for number, word in enumerate(field.words, field.first_word):
             if word.startswith(text.lower()):
                 return number
-    if not _INTEGER.fullmatch(text) or not field.low <= int(text) <= field.high:
+    if not _INTEGER.fullmatch(text) or not field.low <= integer(text) <= field.high:
         return None
-    return int(text)
+    return integer(text)
 
 
 # Cron strings.
@@ -207,29 +217,12 @@ def _every(text: str) -> IntervalSpec:
 
 def duration_ns(text: str) -> int:
     """A duration as Go writes them (`1h30m`, `1.5h`, `-5s`), and in days (`2d`)."""
-    text = _DAYS.sub(lambda days: f"{24 * float(days[1]):f}h", text)
-    quoted = f'"{text}"'
-    negative, rest = text.startswith("-"), text[1:] if text[:1] in ("-", "+") else text
-    if rest == "0":
-        return 0
-    if not rest or not _PART.match(rest):
-        raise BadSpec(f"time: invalid duration {quoted}")
-    total_ns, at = 0, 0
-    while at < len(rest):
-        part = _PART.match(rest, at)
-        if part is None:
-            raise BadSpec(f"time: invalid duration {quoted}")
-        if not part[2]:
-            raise BadSpec(f"time: missing unit in duration {quoted}")
-        if part[2] not in _UNITS_NS:
-            raise BadSpec(f'time: unknown unit "{part[2]}" in duration {quoted}')
-        total_ns += _scaled(part[1], _UNITS_NS[part[2]])
-        at = part.end()
-    if total_ns > 2**63 - 1:
-        raise BadSpec(f"time: invalid duration {quoted}")
-    return -total_ns if negative else total_ns
+    try:
+        return gotext.duration_ns(_DAYS.sub(_in_hours, text))
+    except ValueError as error:
+        raise BadSpec(str(error)) from error
 
 
-def _scaled(number: str, unit_ns: int) -> int:
-    whole, _, fraction = number.partition(".")
-    return int(whole or "0") * unit_ns + (int(fraction) * unit_ns // 10 ** len(fraction) if fraction else 0)
+def _in_hours(days: re.Match[str]) -> str:
+    hours = 24 * float(days[1])
+    return f"{hours:f}h" if math.isfinite(hours) else days[0]

@@ -22,6 +22,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from perdure import errors
 from perdure.config import MAX_REQUEST_BYTES
+from perdure.engine import gotext
 from perdure.errors import Internal, InvalidArgument, PerdureError, Unavailable, Unimplemented
 from perdure.rpc import status
 from perdure.rpc.http.bindings import Binding, Routes, bindings
@@ -252,7 +253,7 @@ class Request:
         match = TIMEOUT.fullmatch(text)
         if match is None:
             raise InvalidArgument(f"invalid grpc-timeout: {text}")
-        seconds = int(match.group(1)) * TIMEOUT_UNITS_S[match.group(2)]
+        seconds = gotext.integer(match.group(1)) * TIMEOUT_UNITS_S[match.group(2)]
         return seconds if seconds != 0 else None
 
     def metadata(self) -> dict[str, str | bytes]:

@@ -90,7 +90,7 @@ def _position(text: str, at: int, *, syntax: bool) -> str:
 
 def _locate(text: str, path: list[int], at_name: bool) -> tuple[int, str]:
     """Where the value (or its name) at `path` begins, and its token as it is written."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str)
     at = 0
     for depth, wanted in enumerate(path):
         in_object = text[at] == "{"

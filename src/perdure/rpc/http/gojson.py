@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from perdure.engine import gotext
+
 Tree = Any
 """JSON as it was read by `parse`: `Pairs`, list, str, `Number`, bool or None."""
 
@@ -101,7 +103,7 @@ def integer(text: str, bits: int, *, signed: bool = True) -> int | None:
         digits = digits[:shift]
     elif len(digits) + shift > 20:
         return None
-    value = int(digits + "0" * max(shift, 0) or "0") * (-1 if sign else 1)
+    value = gotext.integer(digits + "0" * max(shift, 0) or "0") * (-1 if sign else 1)
     if sign and not signed:
         return None
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
@@ -109,7 +111,7 @@ def integer(text: str, bits: int, *, signed: bool = True) -> int | None:
 
 
 def _bounded(exponent: str | None) -> int:
-    return max(-1000, min(1000, int(exponent))) if exponent else 0
+    return max(-1000, min(1000, gotext.integer(exponent))) if exponent else 0
 
 
 def float_text(value: float, bits: int = 64) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import re
 
+from perdure.engine import gotext
+
 SECOND_NS = 1_000_000_000
 MAX_DURATION_S = 315_576_000_000
 EPOCH = datetime.datetime(1970, 1, 1)
 
 STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 DURATION = re.compile(r"([+-]?)(0|[1-9]\d*)?(?:\.(\d*))?s", re.ASCII)
-GO_TERM = re.compile(r"(\d*)(?:\.(\d*))?([^\d.]*)", re.ASCII)
-UNITS_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
 class BadTime(ValueError):
@@ -51,34 +51,18 @@ def duration_nanos(text: str) -> int:
     sign, whole, fraction = match.groups()
     if (whole is None and not fraction) or len(fraction or "") > 9:
         raise BadTime(text)
-    if int(whole or 0) > MAX_DURATION_S:
+    seconds = gotext.integer(whole or "0")
+    if seconds >= 1 << 63:
+        raise BadTime(text)
+    if seconds > MAX_DURATION_S:
         raise OverflowError(text)
-    nanos = int(whole or 0) * SECOND_NS + int((fraction or "0").ljust(9, "0"))
+    nanos = seconds * SECOND_NS + int((fraction or "0").ljust(9, "0"))
     return -nanos if sign == "-" else nanos
 
 
 def go_duration_nanos(text: str) -> int:
     """`1h30m`, as in a query. Raises `BadTime`."""
-    rest = text[1:] if text[:1] in ("+", "-") else text
-    if rest == "0":
-        return 0
-    if not rest:
-        raise BadTime(f'time: invalid duration "{text}"')
-    total = 0
-    while rest:
-        match = GO_TERM.match(rest)
-        assert match is not None
-        whole, fraction, unit = match.groups()
-        if not whole and not fraction:
-            raise BadTime(f'time: invalid duration "{text}"')
-        if not unit:
-            raise BadTime(f'time: missing unit in duration "{text}"')
-        if unit not in UNITS_NS:
-            raise BadTime(f'time: unknown unit "{unit}" in duration "{text}"')
-        total += int(whole or 0) * UNITS_NS[unit]
-        if fraction:
-            total += int(fraction) * UNITS_NS[unit] // 10 ** len(fraction)
-        rest = rest[match.end() :]
-    if total >= 1 << 63:
-        raise BadTime(f'time: invalid duration "{text}"')
-    return -total if text.startswith("-") else total
+    try:
+        return gotext.duration_ns(text)
+    except ValueError as error:
+        raise BadTime(str(error)) from error

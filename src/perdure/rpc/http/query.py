@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from perdure.engine import gotext
 from perdure.errors import InvalidArgument
 from perdure.rpc.http.decode import INTS_32, TYPE, UNSIGNED
 from perdure.rpc.http.encode import INTS_64, WRAPPERS
@@ -158,7 +159,7 @@ def _integer(text: str, bits: int, *, signed: bool) -> int:
     function = "ParseInt" if signed else "ParseUint"
     if not re.fullmatch(r"[+-]?\d+" if signed else r"\d+", text, re.ASCII):
         raise ValueError(f"strconv.{function}: parsing {json.dumps(text)}: invalid syntax")
-    value = int(text)
+    value = gotext.integer(text)
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     if not low <= value <= high:
         raise ValueError(f"strconv.{function}: parsing {json.dumps(text)}: value out of range")
@@ -175,7 +176,7 @@ def _float(text: str) -> float:
 def _enum(field: Any, text: str) -> int:
     found = field.enum_type.values_by_name.get(text)
     if found is None and re.fullmatch(r"[+-]?\d+", text, re.ASCII):
-        found = field.enum_type.values_by_number.get(int(text))
+        found = field.enum_type.values_by_number.get(gotext.integer(text))
     if found is None:
         raise ValueError(f"{json.dumps(text)} is not a valid value")
     number: int = found.number
