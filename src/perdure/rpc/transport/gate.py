@@ -6,10 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
-import tempfile
 from typing import cast
 
+from perdure.rpc.transport.directory import SocketDirectory
 from perdure.rpc.transport.frames import Hostile, Requests, Responses
 from perdure.rpc.transport.limits import Budget, Limits
 from perdure.rpc.transport.listen import listen
@@ -37,7 +36,8 @@ class Gate:
     def listen(self, host: str, port: int) -> int:
         """Returns the bound port. Raises `StartupError`. Clients may connect, and wait for `start`."""
         self._listeners = listen(host, port)
-        self.directory = tempfile.mkdtemp(prefix="perdure-")
+        self._directory = SocketDirectory()
+        self.directory = self._directory.path
         self.front_path = os.path.join(self.directory, "front.sock")
         bound: int = self._listeners[0].getsockname()[1]
         return bound
@@ -62,7 +62,7 @@ class Gate:
             await asyncio.sleep(STOP_STEP_S)
         for client in list(self._clients):
             client.transport.abort()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._directory.close()
 
 
 class _Side(asyncio.Protocol):
