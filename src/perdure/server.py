@@ -122,6 +122,8 @@ class Server:
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
+        if isinstance(namespaces, str):
+            raise TypeError(f"namespaces: expected several names, got {namespaces!r}; write ({namespaces!r},) for one")
         if settings is None:
             settings = Settings(
                 db=Path(db) if db is not None else None,

@@ -55,6 +55,11 @@ async def test_default_is_there_with_a_day_of_retention(client: Client):
     assert [each.cluster_name for each in described.replication_config.clusters] == ["active"]
 
 
+def test_a_text_is_no_list_of_names():
+    with pytest.raises(TypeError, match=r"expected several names, got 'abc'; write \('abc',\) for one"):
+        Server(namespaces="abc")
+
+
 async def test_a_namespace_is_described_by_name_and_by_id(client: Client):
     given: dict[str, Any] = {"description": "d", "owner_email": "o@example.com", "data": {"k": "v"}}
     namespace_id = await client.register("n", **given)
