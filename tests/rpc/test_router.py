@@ -153,8 +153,8 @@ async def test_a_message_nested_without_end_is_an_error() -> None:
         failure = cause + _varint(len(failure)) + failure
     data = _tag(api.StartWorkflowExecutionRequest, "continued_failure") + _varint(len(failure)) + failure
     call = await ask([Family()], WORKFLOW + "StartWorkflowExecution", data)
-    assert isinstance(call.error, errors.Internal)
-    assert call.error.message.startswith("grpc: error unmarshalling request")
+    assert isinstance(call.error, errors.InvalidArgument)
+    assert call.error.message.endswith("request: it is nested too deeply (more than 100 levels)")
 
 
 def _tag(message: type[Message], field: str) -> bytes:

@@ -29,7 +29,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from perdure.errors import Internal, PerdureError, Unavailable, Unimplemented
-from perdure.rpc import coverage
+from perdure.rpc import coverage, validate
 from perdure.rpc.services import SERVICES, methods, snake_case
 from perdure.rpc.transport.base import Call, Handler
 
@@ -106,7 +106,7 @@ def _handler(method: MethodDescriptor, function: Callable[[Any, Call], Any], ref
         try:
             request = parse(data)
         except DecodeError as error:
-            call.fail(Internal(_undecodable(error)))
+            call.fail(validate.undecodable(error))
         else:
             answer(request, call)
 
@@ -161,10 +161,3 @@ def _unimplemented(name: str) -> Handler:
         call.fail(refusal)
 
     return handle
-
-
-def _undecodable(error: DecodeError) -> str:
-    """The real server's words for a request that is no message of its type."""
-    if "UTF-8" in str(error):
-        return "grpc: error unmarshalling request: string field contains invalid UTF-8"
-    return "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data"

@@ -33,6 +33,7 @@ from perdure.rpc.validate.common import parse as parse
 from perdure.rpc.validate.common import require_time_skipping as require_time_skipping
 from perdure.rpc.validate.common import task_token as task_token
 from perdure.rpc.validate.common import token_namespace as token_namespace
+from perdure.rpc.validate.common import undecodable as undecodable
 from perdure.rpc.validate.executions import cancel as cancel
 from perdure.rpc.validate.executions import delete as delete
 from perdure.rpc.validate.executions import describe as describe

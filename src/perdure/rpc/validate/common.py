@@ -13,7 +13,7 @@ from temporalio.api.failure.v1 import Failure
 
 from perdure.config import Dynamic
 from perdure.engine.checks.values import byte_length, duration_ns, exceeds, is_uuid
-from perdure.errors import FailedPrecondition, Internal, InvalidArgument, Unimplemented
+from perdure.errors import FailedPrecondition, Internal, InvalidArgument, PerdureError, Unimplemented
 from perdure.rpc.validate import urls
 
 NAMESPACE_NOT_SET = "Namespace not set on request."
@@ -25,6 +25,8 @@ RUN_ID_MISMATCH = "RunId in the request does not match the NextPageToken."
 IDENTITY_TOO_LONG = "Identity length exceeds limit."
 WORKFLOW_ID_NOT_SET = "WorkflowId is not set on request."
 
+MAX_DEPTH = 100
+"""Of messages within messages, as protobuf reads them here."""
 _FAILURE_DEPTH = 20
 
 M = TypeVar("M", bound=Message)
@@ -48,14 +50,22 @@ Find = Callable[[str], HasId]
 
 
 def parse(message: type[M], data: bytes) -> M:
-    """A request from the wire. Errors: `Internal`, as gRPC says it of bytes (or texts not in UTF-8) it can't read."""
+    """A request from the wire. Errors: those of `undecodable`."""
     try:
         return message.FromString(data)
     except DecodeError as error:
-        problem = "proto: cannot parse invalid wire-format data"
-        if "UTF-8" in str(error):
-            problem = "string field contains invalid UTF-8"
-        raise Internal(f"grpc: error unmarshalling request: {problem}") from error
+        raise undecodable(error) from error
+
+
+def undecodable(error: DecodeError) -> PerdureError:
+    """`Internal`, as gRPC says it of bytes (or texts not in UTF-8) it can't read. What is nested deeper than protobuf
+    reads is the client's to change, and trying again would not help: `InvalidArgument`."""
+    words = "grpc: error unmarshalling request: "
+    if "MaxDepth" in str(error):
+        return InvalidArgument(words + f"it is nested too deeply (more than {MAX_DEPTH} levels)")
+    if "UTF-8" in str(error):
+        return Internal(words + "string field contains invalid UTF-8")
+    return Internal(words + "proto: cannot parse invalid wire-format data")
 
 
 # Namespaces and tokens.
