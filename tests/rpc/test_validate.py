@@ -580,6 +580,27 @@ def test_an_activity_fails_with_an_application_failure_only() -> None:
     assert validate.activity_failed(api.RespondActivityTaskFailedRequest(), CONFIG) == []
 
 
+@pytest.mark.parametrize("causes", [90, 91])
+def test_failures_are_no_deeper_than_clients_can_read_them_in_histories(causes: int) -> None:
+    failure = Failure()
+    for _ in range(causes):
+        failure = Failure(cause=failure)
+    failure.application_failure_info.type = "x"
+    checks: list[Callable[[], Any]] = [
+        lambda: validate.activity_failed(api.RespondActivityTaskFailedRequest(failure=failure), CONFIG),
+        lambda: validate.activity_failed_by_id(
+            api.RespondActivityTaskFailedByIdRequest(failure=failure, workflow_id="w", activity_id="a"), CONFIG
+        ),
+        lambda: validate.workflow_task_failed(api.RespondWorkflowTaskFailedRequest(failure=failure), CONFIG),
+    ]
+    for check in checks:
+        if causes == 90:
+            check()
+            continue
+        with pytest.raises(InvalidArgument, match="nested too deeply: it has 91 causes, more than 90"):
+            check()
+
+
 def test_a_query_answer_that_is_too_large_is_a_failed_query() -> None:
     request = api.RespondQueryTaskCompletedRequest(task_token=b"t", query_result=BIG, completed_type=1)
     validate.query_completed(request, CONFIG)

@@ -417,6 +417,7 @@ def check_complete_workflow_execution(
 def check_fail_workflow_execution(attributes: FailWorkflowExecutionCommandAttributes, ctx: CommandContext) -> None:
     if not attributes.HasField("failure"):
         raise InvalidArgument("Failure is not set on FailWorkflowExecutionCommand.")
+    values.check_causes(attributes.failure)
     too_large = "FailWorkflowExecutionCommandAttributes.Failure exceeds size limit."
     check_size(attributes.failure.ByteSize(), ctx, _BAD_FAIL, too_large)
 

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload, Priority, RetryPolicy, SearchAttributes
 from temporalio.api.enums.v1 import TaskQueueKind, TimeoutType, task_queue_pb2
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
 
 from perdure.config import Dynamic, RetryDefaults
@@ -24,6 +25,8 @@ MAX_DURATION_S = 100 * 365 * 24 * 3600
 """Longer durations are cut to this: a hundred years, so that a deadline still fits 64 bits of nanoseconds."""
 
 FAIRNESS_KEY_MAX_BYTES = 64
+MAX_CAUSES = 90
+"""Of a failure: protobuf reads 100 messages within each other."""
 TIMEOUT_FAILURE_TYPE_PREFIX = "TemporalTimeout:"
 """With the name of a timeout type after it, a non-retryable error type that means such timeouts."""
 
@@ -207,6 +210,16 @@ def exceeds(size: int, warn: int, error: int) -> bool:
 def check_blob_size(size: int, config: Dynamic, message: str = BLOB_TOO_LARGE) -> None:
     if exceeds(size, config.blob_size_limit_warn_bytes, config.blob_size_limit_error_bytes):
         raise InvalidArgument(message)
+
+
+def check_causes(failure: Failure) -> None:
+    """Clients are given a failure deeper within messages than it came, and it has to be read there, too."""
+    causes = 0
+    while failure.HasField("cause"):
+        failure = failure.cause
+        causes += 1
+    if causes > MAX_CAUSES:
+        raise InvalidArgument(f"Failure is nested too deeply: it has {causes} causes, more than {MAX_CAUSES}.")
 
 
 def check_memo_size(size: int, config: Dynamic, message: str = MEMO_TOO_LARGE) -> None:

@@ -79,6 +79,7 @@ def activity_failed(request: RespondActivityTaskFailedRequest, config: Dynamic) 
     """Replaces a failure that is too large, drops such heartbeat details. Returns the failures that the reply names."""
     if request.HasField("failure") and not request.failure.HasField("application_failure_info"):
         raise InvalidArgument("Failure must have ApplicationFailureInfo.")
+    values.check_causes(request.failure)
     common.identity(request.identity, config)
     return _cut(request, config)
 
@@ -86,6 +87,7 @@ def activity_failed(request: RespondActivityTaskFailedRequest, config: Dynamic) 
 def activity_failed_by_id(request: RespondActivityTaskFailedByIdRequest, config: Dynamic) -> list[Failure]:
     """As `activity_failed`; here any kind of failure will do."""
     _identity(request, config)
+    values.check_causes(request.failure)
     return _cut(request, config)
 
 

@@ -64,6 +64,7 @@ def workflow_task_completed(request: RespondWorkflowTaskCompletedRequest, config
 def workflow_task_failed(request: RespondWorkflowTaskFailedRequest, config: Dynamic) -> None:
     """Replaces a failure that is too large."""
     common.identity(request.identity, config)
+    values.check_causes(request.failure)
     if common.is_too_large(request.failure, config):
         request.failure.CopyFrom(common.too_large_failure(request.failure, config))
 
