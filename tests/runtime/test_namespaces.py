@@ -28,7 +28,9 @@ from tests.runtime.client import DAY, Client, connected, eventually, refused
 
 from perdure.clock import SECOND_NS, ManualClock, RandomIds
 from perdure.config import Dynamic
+from perdure.errors import DataLoss
 from perdure.runtime import reclaim
+from perdure.runtime.run import Run
 from perdure.runtime.runtime import Runtime
 from perdure.server import Server
 from perdure.storage.sqlite import SqliteStorage
@@ -334,6 +336,34 @@ async def test_what_a_deleted_namespace_held_is_reclaimed():
             GetWorkflowExecutionHistoryRequest(namespace="default", execution={"workflow_id": "w", "run_id": kept})
         )
         assert history.history.events
+
+
+async def test_what_can_not_be_read_does_not_keep_the_rest_of_a_deleted_namespace(monkeypatch: pytest.MonkeyPatch):
+    server = Server()
+    async with connected(server) as client:
+        namespace_id = await client.register("n")
+        for number in range(5):
+            await client.start(f"w{number}", "n")
+        runtime = server._runtime
+        assert runtime is not None
+        executor, by_key = runtime.executor, runtime.executor.by_key
+        damaged = await executor.find_current(namespace_id, "w4")  # listed first: the newest
+        assert damaged is not None
+
+        async def read(run_key: int) -> Run | None:
+            if run_key == damaged.run_key:
+                raise DataLoss("damaged")
+            return await by_key(run_key)
+
+        monkeypatch.setattr(executor, "by_key", read)
+        await client.o.DeleteNamespace(deletion(namespace_id=namespace_id))
+
+        async def alone() -> bool:
+            rows = await runtime.storage.list_visibility(namespace_id, "", (), "", 10)
+            return [run_key for run_key, _ in rows] == [damaged.run_key]
+
+        await eventually(alone)
+        monkeypatch.undo()
 
 
 async def test_a_parent_elsewhere_learns_that_its_child_was_deleted_with_its_namespace():

@@ -15,7 +15,7 @@ from perdure.clock import SECOND_NS
 from perdure.engine import inputs
 from perdure.engine.entity import is_entity, spaces
 from perdure.engine.machines.workflow_task import HISTORY_SERVICE
-from perdure.errors import PerdureError
+from perdure.errors import DataLoss, PerdureError
 from perdure.runtime.executor import Executor
 from perdure.runtime.follow_ups import owes
 from perdure.runtime.run import Run
@@ -86,9 +86,12 @@ class Reclaimer:
             rows += await executor.storage.list_visibility(space, "", (), "", STEP_RUNS - len(rows))
         changed = 0
         for run_key, _ in rows:
-            run = await executor.by_key(run_key)
-            if run is not None and not run.deleted:
-                changed += await self._take_away(run)
+            try:
+                run = await executor.by_key(run_key)
+                if run is not None and not run.deleted:
+                    changed += await self._take_away(run)
+            except DataLoss as error:  # it stays, and the others go
+                log.error("a run of a deleted namespace can't be reclaimed: %s", error)
         await executor.flushed()
         return len(rows), changed
 
