@@ -115,6 +115,23 @@ async def test_a_bug_in_a_handler_is_logged_and_not_told(kind: str, caplog: pyte
     assert "a secret" in caplog.text
 
 
+async def test_a_bug_is_one_even_if_what_it_stood_on_was_lost(caplog: pytest.LogCaptureFixture) -> None:
+    class Family:
+        def get_system_info(self, request: Any, call: Any) -> Any:
+            raise errors.NotFound("not there") if request.ByteSize() else ZeroDivisionError("a secret")
+
+    async def flushed() -> None:
+        raise errors.Unavailable("lost")
+
+    handler = build_handlers([Family()], flushed=flushed)[WORKFLOW + "GetSystemInfo"]
+    for data, expected in ((b"", errors.Internal), (_varint(15 << 3) + b"\0", errors.Unavailable)):
+        call = RecordingCall()
+        handler(data, call)
+        await call.answered.wait()
+        assert isinstance(call.error, expected)
+    assert "a secret" in caplog.text
+
+
 async def test_a_plain_function_may_keep_the_call() -> None:
     kept: list[Any] = []
 

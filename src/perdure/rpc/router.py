@@ -81,7 +81,8 @@ class _Refusals:
         try:
             await self._flushed()
         except PerdureError as lost:
-            error = lost
+            if isinstance(error, PerdureError):  # a bug of ours is one all the same
+                error = lost
         if isinstance(error, PerdureError):
             call.fail(error)
         else:

@@ -7,6 +7,7 @@ when. A reset reads what it takes over, so each is a step of its own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -38,6 +39,8 @@ from perdure.runtime.requests import input_of, reset_of
 from perdure.runtime.resets import NO_WORKFLOW_TASK, Point, Resets
 from perdure.runtime.run import Run
 from perdure.visibility.query import compile_count, compile_list
+
+log = logging.getLogger(__name__)
 
 register(JOBS)
 
@@ -105,9 +108,10 @@ class Batches:
             found = {position: await self._find(namespace, target, held) for position, target in targets.items()}
         if not self._still(run):
             return
-        if not one_by_one:
-            outcomes = {position: self._operate(job, targets[position], found[position]) for position in positions}
-        executor.apply(run, Worked(outcomes))
+        with executor.together():
+            if not one_by_one:
+                outcomes = {position: self._operate(job, targets[position], found[position]) for position in positions}
+            executor.apply(run, Worked(outcomes))
 
     async def _turn(self, run: Run, job: StartBatchOperationRequest, namespace: Namespace) -> None:
         """Find the next targets. A query that means nothing is the end of the job."""
@@ -149,6 +153,9 @@ class Batches:
                 raise decision.error
         except PerdureError as error:
             return _outcome_of(error)
+        except Exception:  # which must not keep the job from its other targets
+            log.exception("a batch operation on workflow %r failed", target.workflow_id)
+            return Outcome.MAY_PASS
         return Outcome.DONE
 
     async def _reset(self, step: Run, job: StartBatchOperationRequest, target: Target, namespace: Namespace) -> Outcome:

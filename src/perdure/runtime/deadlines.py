@@ -126,12 +126,11 @@ class Deadlines:
         except Exception:
             log.exception("a deadline could not be acted on; trying again in a second")
             self._clock.call_at(self._now_ns() + RETRY_NS, lambda: self._again(dues))
+            self._known.update(dues)  # a reload, which the failure may bring about, must not be what tries again
 
     def _again(self, dues: list[Due]) -> None:
         for due_ns, run_key, kind, key in dues:
-            if (due_ns, run_key, kind, key) not in self._known:
-                self._known.add((due_ns, run_key, kind, key))
-                heapq.heappush(self._heap, (due_ns, run_key, kind, str(key), key))
+            heapq.heappush(self._heap, (due_ns, run_key, kind, str(key), key))
         self._wake.set()
 
     async def _extend(self) -> None:

@@ -10,6 +10,10 @@ Both are kept until storage has them.
 
 When a commit fails, every run that was touched since the last durable batch is dropped from memory, its callers are
 told UNAVAILABLE, and the next access loads what is durable.
+
+A decision that can't be put into rows leaves no trace: rows are made first, then memory changes. Where several that
+belong together are decided one by one (`together`), and one of them can't be, the open batch is given up like one that
+storage refused.
 """
 
 from __future__ import annotations
@@ -17,37 +21,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
-
-from temporalio.api.history.v1 import History, HistoryEvent
 
 from perdure.clock import Clock, Ids
 from perdure.config import Dynamic
 from perdure.engine import entity
-from perdure.engine.decide import begin, begin_by_reset, decide
+from perdure.engine.decide import begin, decide
 from perdure.engine.entity import EntityCore
-from perdure.engine.execution import Kind
-from perdure.engine.inputs import GiveWayToReset, Input
-from perdure.engine.machines.reset import Plan
+from perdure.engine.inputs import Input
 from perdure.engine.machines.workflow import StartOptions
 from perdure.engine.transition import Decision, Environment, State
 from perdure.errors import NotFound, PerdureError, Unavailable
 from perdure.runtime import rows
 from perdure.runtime.group import Group
 from perdure.runtime.namespaces import Namespace, Namespaces
+from perdure.runtime.reads import Reads
 from perdure.runtime.run import Run
 from perdure.runtime.warnings import warn_if_large
-from perdure.storage.base import Batch, CommitFailed, RunChange, Storage, StoredRun
+from perdure.storage.base import Batch, CommitFailed, RunChange, Storage
 
 log = logging.getLogger(__name__)
 
 Publish = Callable[[Run, Decision], None]
-Again = Callable[[HistoryEvent], bool]
+Decided = tuple[State, Decision]
 
 WORKFLOW_NOT_FOUND = "workflow not found for ID: {}"
 RUN_NOT_FOUND = 'workflow execution not found for workflow ID "{}" and run ID "{}"'
 LOST = "The change could not be stored; please retry."
+BROKEN_OFF = "something that was to be stored with it was broken off by an error of the server"
 
 
 MAX_FORGOTTEN_AT_ONCE = 16
@@ -75,7 +78,7 @@ class Executor:
         self.config = config
         self.publish: Publish = lambda run, decision: None
         self.forgotten: Callable[[Run], None] = lambda run: None
-        """Called for each run that a failed commit drops from memory."""
+        """Called for each run that a failed commit drops from memory, or that could not be published."""
         self.clock_of: Callable[[str], int] | None = None
         """What the clock of a namespace (by its id) says, where namespaces have clocks of their own."""
         self._loop = asyncio.get_running_loop()
@@ -83,8 +86,7 @@ class Executor:
         self._cached_bytes = 0
         self._runs: OrderedDict[int, Run] = OrderedDict()
         self._current: dict[tuple[str, str], int] = {}
-        self._reads: dict[int, set[object]] = {}
-        """Of each run that is being read, the reads that its last forgetting has not made stale."""
+        self._reads = Reads(storage)
         self._last_run_key = first_run_key - 1
         self._last_now_ns = 0
         self._open = Group(1)
@@ -108,7 +110,7 @@ class Executor:
         """Now, in the run's own time."""
         return self.now_ns(run.core.namespace_id) + run.core.offset_ns
 
-    def _environment(self, namespace: Namespace) -> Environment:
+    def environment(self, namespace: Namespace) -> Environment:
         return Environment(
             now_ns=self.now_ns(namespace.id),
             config=self.config,
@@ -116,10 +118,10 @@ class Executor:
             namespace=namespace,
             find_namespace=self.namespaces.named,
             search_attribute_rules=self.namespaces.rules,
-            new_run_key=self._new_run_key,
+            new_run_key=self.new_run_key,
         )
 
-    def _new_run_key(self) -> int:
+    def new_run_key(self) -> int:
         self._last_run_key += 1
         return self._last_run_key
 
@@ -179,7 +181,7 @@ class Executor:
         if run is not None:
             self._runs.move_to_end(run_key)
             return None if run.deleted else run
-        stored = await self._read(run_key)
+        stored = await self._reads.run(run_key)
         run = self._runs.get(run_key)
         if run is not None:
             return None if run.deleted else run
@@ -188,22 +190,6 @@ class Executor:
         run = Run(rows.load(stored), (((kind, key), row) for kind, key, row in stored.pending))
         self._remember(run)
         return run
-
-    async def _read(self, run_key: int) -> StoredRun | None:
-        """What storage has of a run, not older than what memory may have had and forgotten meanwhile."""
-        while True:
-            mark = object()
-            self._reads.setdefault(run_key, set()).add(mark)
-            try:
-                stored = await self.storage.load_run(run_key)
-            finally:
-                marks = self._reads.get(run_key, set())
-                fresh = mark in marks
-                marks.discard(mark)
-                if not marks:
-                    self._reads.pop(run_key, None)
-            if fresh:
-                return stored
 
     def _remember(self, run: Run) -> None:
         self._runs[run.run_key] = run
@@ -226,7 +212,7 @@ class Executor:
 
     def forget(self, run: Run) -> None:
         """Drop a run from memory."""
-        self._reads.pop(run.run_key, None)
+        self._reads.spoil(run.run_key)
         if self._runs.pop(run.run_key, None) is None:
             return
         self._cached_bytes -= run.size_bytes
@@ -241,11 +227,14 @@ class Executor:
 
         The decision is not durable yet: `await settled(run)` before you answer for it.
         """
-        self._require_known(run)
+        decided = self._decide(run, input)
+        self.commit(decided)
+        return decided[1]
+
+    def _decide(self, run: Run, input: Input) -> Decided:
+        self.require_known(run)
         namespace = self.namespaces.by_id(run.core.namespace_id)
-        t, decision = decide(run.execution, input, self._environment(namespace))
-        self._commit(t, decision)
-        return decision
+        return decide(run.execution, input, self.environment(namespace))
 
     async def perform(self, run: Run, input: Input) -> Decision:
         """`apply`, wait until that is durable, and raise the error that the decision has for its caller, if any."""
@@ -262,43 +251,15 @@ class Executor:
     def start(
         self, namespace: Namespace, request: Any, options: StartOptions, *, before: Iterable[tuple[Run, Input]] = ()
     ) -> Run:
-        """Begin a run that becomes the current one of its workflow id. `before` is applied in the same batch.
+        """Begin a run that becomes the current one of its workflow id. `before`, one input a run, is applied with it.
 
         Raises `NamespaceNotFound` when the namespace was deleted meanwhile.
         """
         namespace = self.namespaces.living(namespace.id)
-        t, decision = begin(self._new_run_key(), self._environment(namespace), request, options)
-        for run, input in before:
-            self.apply(run, input)
-        self._commit(t, decision)
-        return self._runs[decision.execution.run_key]
+        begun = begin(self.new_run_key(), self.environment(namespace), request, options)
+        return self.commit(*(self._decide(run, input) for run, input in before), begun)
 
-    def reset(self, prefix: State, plan: Plan, base: Run, current: Run | None, *, again: Again | None) -> Run:
-        """Begin a run with a part of the history of `base`; it becomes the current one. All or nothing.
-
-        `current` is ended if it is open. What is buffered there is applied again if `again` says so of it."""
-        namespace = self.namespaces.living(base.core.namespace_id)
-        env = self._environment(namespace)
-        decided = []
-        for run in [base] if current is None or current is base else [base, current]:
-            self._require_known(run)
-            goes_on = run is current and run.execution.running and run.core.first_run_id == prefix.core.first_run_id
-            if goes_on:
-                plan.scheduled = run.execution.pending[Kind.SCHEDULED].get("")
-            new_run_id = plan.run_id if run is base else ""
-            give_way = GiveWayToReset(plan.reason, run is current, new_run_id, goes_on)
-            t, decision = decide(run.execution, give_way, env)
-            decided.append((t, decision))
-            if run is current and again is not None:
-                events = History.FromString(b"".join(data for _, data in decision.history)).events
-                plan.events += [event for event in events if again(event)]
-        t, decision = begin_by_reset(self._new_run_key(), env, prefix, plan)
-        for earlier in decided:
-            self._commit(*earlier)
-        self._commit(t, decision)
-        return self._runs[decision.execution.run_key]
-
-    def _require_known(self, run: Run) -> None:
+    def require_known(self, run: Run) -> None:
         """Raises if the object is no longer the run."""
         if run.deleted:
             raise NotFound(RUN_NOT_FOUND.format(run.core.workflow_id, run.core.run_id))
@@ -311,19 +272,51 @@ class Executor:
         Raises `NamespaceNotFound` when the namespace was deleted meanwhile, and what the engine refuses with.
         """
         namespace = self.namespaces.living(core.namespace_id)
-        execution = entity.hold(self._new_run_key(), core)
-        t, decision = entity.act(execution, input, self._environment(namespace), created=True)
-        self._commit(t, decision)
-        return self._runs[execution.run_key]
+        execution = entity.hold(self.new_run_key(), core)
+        return self.commit(entity.act(execution, input, self.environment(namespace), created=True))
 
-    def _commit(self, t: State, decision: Decision) -> None:
-        t.commit()
-        for each in (decision, *decision.also):
-            self._write(each)
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is applied in the block becomes durable as a whole or, if the block is left by an exception, not at all.
+
+        There must be no await in it.
+        """
+        group = self._open
+        before = len(group.published)
+        try:
+            yield
+        except BaseException:
+            if len(group.published) > before:
+                self._give_up()
+            raise
+
+    def commit(self, *decided: Decided) -> Run:
+        """Put decisions into memory and the open batch: all of them, or none if one can't be put into rows.
+
+        Returns the run that the last one is about.
+        """
+        writes = [
+            (each, None if each.volatile else rows.run_change(each))
+            for _, decision in decided
+            for each in (decision, *decision.also)
+        ]
+        try:
+            for t, _ in decided:
+                t.commit()
+            for each, change in writes:
+                self._write(each, change)
+        except BaseException:
+            for each, _ in writes:
+                if (run := self._runs.get(each.execution.run_key)) is not None:
+                    self._open.touch(run)
+            self._give_up()
+            raise
+        for each, _ in writes:
             if (run := self._runs.get(each.execution.run_key)) is not None:
                 warn_if_large(run, self.namespaces, self.config, each)
+        return self._runs[decided[-1][1].execution.run_key]
 
-    def _write(self, decision: Decision) -> None:
+    def _write(self, decision: Decision, change: RunChange | None) -> None:
         execution = decision.execution
         core = decision.core
         if decision.created:
@@ -333,14 +326,11 @@ class Executor:
             self._open.batch.current[core.space, core.workflow_id] = execution.run_key
         else:
             run = self._runs[execution.run_key]
-        if decision.volatile:
-            self._cached_bytes += run.record(decision, None)
+        self._cached_bytes += run.record(decision, change)
+        if change is None:
             self.publish(run, decision)
             run.wake()
             return
-        change = rows.run_change(decision)
-        grown = run.record(decision, change)
-        self._cached_bytes += grown
         if run.unwritten is not None:
             run.unwritten.fold(change)
             change, run.unwritten = run.unwritten, None
@@ -394,12 +384,20 @@ class Executor:
             self._flush_asked = True
             self._loop.call_soon(self._flush)
 
+    def _give_up(self) -> None:
+        """Let the open batch fail. It does when its turn comes: storage then has all that its runs go back to."""
+        self._open.given_up = True
+        self._ask_flush()
+
     def _flush(self) -> None:
         self._flush_asked = False
         group = self._open
-        if self._flying or not (group.batch or group.waiters):
+        if self._flying or not (group.batch or group.waiters or group.given_up):
             return
         self._open = Group(group.number + 1)
+        if group.given_up:
+            self._failed(group, Unavailable(BROKEN_OFF))
+            return
         self._flying[group.number] = group
         self.storage.submit(group.batch, lambda error: self._done(group, error))
 
@@ -418,7 +416,7 @@ class Executor:
         self._durable = group.number
         for run, decision in group.published:
             if not run.deleted:
-                self.publish(run, decision)
+                self._publish(run, decision)
         for run in group.runs:
             if run.deleted and run.group == group.number:
                 self.forget(run)
@@ -427,6 +425,14 @@ class Executor:
             if not waiter.done():
                 waiter.set_result(None)
         self._flush()
+
+    def _publish(self, run: Run, decision: Decision) -> None:
+        """What is durable is so whatever becomes of telling it: others of the batch are told all the same."""
+        try:
+            self.publish(run, decision)
+        except Exception:
+            log.exception("a change of workflow %r could not be told on", run.core.workflow_id)
+            self.forgotten(run)
 
     def _failed(self, group: Group, error: BaseException) -> None:
         """Give up all that is not durable, in one go."""

@@ -8,6 +8,7 @@ source in one batch: exactly once, whatever is in memory, and again after a cras
 from __future__ import annotations
 
 import contextlib
+from contextlib import ExitStack
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import (
@@ -131,8 +132,9 @@ class FollowUps:
         before = []
         if outcome is Start.TERMINATE_CURRENT and current is not None:
             before.append((current, termination_by_reuse(options.run_id)))
-        executor.start(namespace, request, options, before=before)
-        executor.apply(run, inputs.ChildStarted(key, options.run_id))
+        with executor.together():
+            executor.start(namespace, request, options, before=before)
+            executor.apply(run, inputs.ChildStarted(key, options.run_id))
 
     async def _is_own_child(self, run: Run, child: Run) -> bool:
         """Whether a workflow was started as a child by a run that this one was made from by resets."""
@@ -173,14 +175,10 @@ class FollowUps:
         target = await executor.find_current(child.namespace_id, child.workflow_id)
         if not self._still(run, Kind.CHILD, key):
             return
-        if target is not None and target.core.first_run_id == child.run_id and target.execution.running:
-            source = WorkflowExecution(workflow_id=run.core.workflow_id, run_id=run.core.run_id)
-            if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_REQUEST_CANCEL:
-                cancel = Cancel(identity=HISTORY_SERVICE, external=source)
-                executor.apply(target, inputs.CancelWorkflow(cancel))
-            else:
-                executor.apply(target, inputs.TerminateWorkflow(reason=TERMINATED_BY_PARENT, identity=HISTORY_SERVICE))
-        executor.apply(run, inputs.Settled(Kind.CHILD, key))
+        with executor.together():
+            if target is not None and target.core.first_run_id == child.run_id and target.execution.running:
+                executor.apply(target, _closing(run, child))
+            executor.apply(run, inputs.Settled(Kind.CHILD, key))
 
     async def _report_to_parent(self, run: Run, key: Key) -> None:
         executor, core = self._executor, run.core
@@ -188,18 +186,19 @@ class FollowUps:
         parent = await self._find_parent(run)
         if not self._still(run, Kind.FOLLOW_UP, key):
             return
-        if parent is not None:
-            report = inputs.ChildClosed(
-                core.parent_initiated_event_id,
-                core.workflow_id,
-                core.run_id,
-                HistoryEvent.FromString(item.close_event),
-                core.first_run_id,
-            )
-            # A parent that has closed, or does not know this child any more, needs no report.
-            with contextlib.suppress(NotFound):
-                executor.apply(parent, report)
-        executor.apply(run, inputs.Settled(Kind.FOLLOW_UP, key))
+        with executor.together():
+            if parent is not None:
+                report = inputs.ChildClosed(
+                    core.parent_initiated_event_id,
+                    core.workflow_id,
+                    core.run_id,
+                    HistoryEvent.FromString(item.close_event),
+                    core.first_run_id,
+                )
+                # A parent that has closed, or does not know this child any more, needs no report.
+                with contextlib.suppress(NotFound):
+                    executor.apply(parent, report)
+            executor.apply(run, inputs.Settled(Kind.FOLLOW_UP, key))
 
     async def _find_parent(self, run: Run) -> Run | None:
         """The run to report to: the one that started the child, or what was made of that by resets."""
@@ -228,21 +227,23 @@ class FollowUps:
             external=WorkflowExecution(workflow_id=core.workflow_id, run_id=core.run_id),
         )
         cause = 0
-        try:
-            target = await self._find_target(run, item.namespace_id, a.workflow_execution, a.child_workflow_only)
-            if not self._still(run, Kind.EXTERNAL_SIGNAL, key):
-                return
-            decision = executor.apply(target, inputs.SignalWorkflow(signal))
-            if decision.error is not None:
-                raise decision.error
-        except NamespaceNotFound:
-            cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND
-        except NotFound:
-            cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
-        except InvalidArgument:
-            cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_EXCEEDED
-        if self._still(run, Kind.EXTERNAL_SIGNAL, key):
-            executor.apply(run, inputs.ExternalSignaled(key, cause))
+        with ExitStack() as both:
+            try:
+                target = await self._find_target(run, item.namespace_id, a.workflow_execution, a.child_workflow_only)
+                if not self._still(run, Kind.EXTERNAL_SIGNAL, key):
+                    return
+                both.enter_context(executor.together())
+                decision = executor.apply(target, inputs.SignalWorkflow(signal))
+                if decision.error is not None:
+                    raise decision.error
+            except NamespaceNotFound:
+                cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND
+            except NotFound:
+                cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
+            except InvalidArgument:
+                cause = _S.SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_SIGNAL_COUNT_LIMIT_EXCEEDED
+            if self._still(run, Kind.EXTERNAL_SIGNAL, key):
+                executor.apply(run, inputs.ExternalSignaled(key, cause))
 
     async def _cancel(self, run: Run, key: int) -> None:
         executor, core = self._executor, run.core
@@ -257,17 +258,19 @@ class FollowUps:
             initiated_event_id=key,
         )
         cause = 0
-        try:
-            target = await self._find_target(run, item.namespace_id, a.workflow_execution, a.child_workflow_only)
-            if not self._still(run, Kind.EXTERNAL_CANCEL, key):
-                return
-            executor.apply(target, inputs.CancelWorkflow(cancel))
-        except NamespaceNotFound:
-            cause = _C.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND
-        except NotFound:
-            cause = _C.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
-        if self._still(run, Kind.EXTERNAL_CANCEL, key):
-            executor.apply(run, inputs.ExternalCanceled(key, cause))
+        with ExitStack() as both:
+            try:
+                target = await self._find_target(run, item.namespace_id, a.workflow_execution, a.child_workflow_only)
+                if not self._still(run, Kind.EXTERNAL_CANCEL, key):
+                    return
+                both.enter_context(executor.together())
+                executor.apply(target, inputs.CancelWorkflow(cancel))
+            except NamespaceNotFound:
+                cause = _C.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_NAMESPACE_NOT_FOUND
+            except NotFound:
+                cause = _C.CANCEL_EXTERNAL_WORKFLOW_EXECUTION_FAILED_CAUSE_EXTERNAL_WORKFLOW_EXECUTION_NOT_FOUND
+            if self._still(run, Kind.EXTERNAL_CANCEL, key):
+                executor.apply(run, inputs.ExternalCanceled(key, cause))
 
     async def _find_target(self, run: Run, namespace_id: str, execution: WorkflowExecution, child_only: bool) -> Run:
         """The run that is meant; a workflow can't reach itself, nor, if it says so, one that is not its child."""
@@ -292,6 +295,14 @@ def termination_by_reuse(new_run_id: str) -> inputs.TerminateWorkflow:
     termination = inputs.TerminateWorkflow(reason="TerminateIfRunning WorkflowIdReusePolicy", identity=HISTORY_SERVICE)
     termination.details = json_payloads(f"terminated by new runID: {new_run_id}")
     return termination
+
+
+def _closing(parent: Run, child: Child) -> inputs.Input:
+    """What the close policy of a child does to it."""
+    if child.parent_close_policy == ParentClosePolicy.PARENT_CLOSE_POLICY_REQUEST_CANCEL:
+        source = WorkflowExecution(workflow_id=parent.core.workflow_id, run_id=parent.core.run_id)
+        return inputs.CancelWorkflow(Cancel(identity=HISTORY_SERVICE, external=source))
+    return inputs.TerminateWorkflow(reason=TERMINATED_BY_PARENT, identity=HISTORY_SERVICE)
 
 
 def _child_request(

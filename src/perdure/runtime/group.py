@@ -13,11 +13,13 @@ from perdure.storage.base import Batch
 class Group:
     """One batch, the runs it touches and who waits for it."""
 
-    __slots__ = ("batch", "by_id", "number", "published", "runs", "undo", "waiters")
+    __slots__ = ("batch", "by_id", "given_up", "number", "published", "runs", "undo", "waiters")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.batch = Batch()
+        self.given_up = False
+        """Whether half of something is in the batch, so that it must not be written."""
         self.runs: dict[Run, None] = {}
         """In the order in which they were touched: what follows from a batch has the same order each time."""
         self.by_id: dict[tuple[str, str, str], Run] = {}

@@ -55,8 +55,9 @@ class QueueConfigs:
         """Replace a configuration. Not durable yet: await `executor.flushed`."""
         key = (namespace_id, kind, name)
         before = self._configs.get(key)
+        entry: dict[str, bytes | None] = {_name(key): config.SerializeToString(deterministic=True)}
         self._set(key, config)
-        self._write({_name(key): config.SerializeToString(deterministic=True)}, lambda: self._set(key, before))
+        self._write(entry, lambda: self._set(key, before))
 
     def forget(self, namespace_id: str) -> None:
         """Remove what was set in a namespace that is gone."""

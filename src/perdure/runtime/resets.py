@@ -16,13 +16,16 @@ from temporalio.api.enums.v1 import EventType, WorkflowExecutionStatus
 from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.workflow.v1 import ResetPoints, WorkflowExecutionOptions
 
+from perdure.engine.decide import begin_by_reset, decide
+from perdure.engine.execution import Kind
+from perdure.engine.inputs import GiveWayToReset
 from perdure.engine.machines.reset import Plan, applies_again, excludes_all
 from perdure.engine.rebuild import Identity, beginning, replay
 from perdure.engine.times import get_time
 from perdure.engine.transition import State
 from perdure.errors import InvalidArgument, NotFound, Unavailable
 from perdure.runtime import history
-from perdure.runtime.executor import LOST, Executor
+from perdure.runtime.executor import LOST, Decided, Executor
 from perdure.runtime.run import Run
 
 CONTINUED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW
@@ -30,6 +33,7 @@ COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 SCHEDULED = EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
 
 NO_WORKFLOW_TASK = "unable to find any scheduled or completed task"
+Again = Callable[[HistoryEvent], bool]
 PAGE_BATCHES = 100
 EVENTS_AT_ONCE = 250
 """After so many events others get their turn."""
@@ -109,7 +113,29 @@ class Resets:
             if not reset.still():
                 raise Unavailable(LOST)
             plan.events = behind.events
-            return executor.reset(prefix, plan, base, current, again=behind.again(current))
+            return self._commit(prefix, plan, base, current, again=behind.again(current))
+
+    def _commit(self, prefix: State, plan: Plan, base: Run, current: Run | None, *, again: Again | None) -> Run:
+        """Begin a run with a part of the history of `base`; it becomes the current one. All or nothing.
+
+        `current` is ended if it is open. What is buffered there is applied again if `again` says so of it."""
+        executor = self._executor
+        env = executor.environment(executor.namespaces.living(base.core.namespace_id))
+        decided: list[Decided] = []
+        for run in [base] if current is None or current is base else [base, current]:
+            executor.require_known(run)
+            goes_on = run is current and run.execution.running and run.core.first_run_id == prefix.core.first_run_id
+            if goes_on:
+                plan.scheduled = run.execution.pending[Kind.SCHEDULED].get("")
+            new_run_id = plan.run_id if run is base else ""
+            give_way = GiveWayToReset(plan.reason, run is current, new_run_id, goes_on)
+            t, decision = decide(run.execution, give_way, env)
+            decided.append((t, decision))
+            if run is current and again is not None:
+                events = History.FromString(b"".join(data for _, data in decision.history)).events
+                plan.events += [event for event in events if again(event)]
+        begun = begin_by_reset(executor.new_run_key(), env, prefix, plan)
+        return executor.commit(*decided, begun)
 
     async def _take_over(self, base: Run, before_event_id: int, plan: Plan) -> State:
         """The state of a run with those events; their batches go into the plan."""
@@ -226,7 +252,7 @@ class _Behind:
         self._held.callback(self._last.hold())
         self._next_event_id = 1
 
-    def again(self, current: Run | None) -> Callable[[HistoryEvent], bool] | None:
+    def again(self, current: Run | None) -> Again | None:
         """Which of the events that its end brings out of the buffer of the current run are applied again."""
         if current is not self._last or self._ended:
             return None

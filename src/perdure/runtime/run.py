@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from perdure.storage.base import PendingKey, PendingRow, RunChange
 if TYPE_CHECKING:
     from perdure.runtime.queries import Session
     from perdure.runtime.updates import Waiter
+
+log = logging.getLogger(__name__)
 
 BASE_BYTES = 2_500
 """What a cached run costs without its pending items and history, roughly."""
@@ -152,7 +155,10 @@ class Run:
 
     def wake(self) -> None:
         for callback in list(self._waiting):
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("one who waits for workflow %r could not be told", self.core.workflow_id)
 
     def lose(self) -> None:
         """Storage refused the run's last changes: this object is no longer the run."""

@@ -12,7 +12,7 @@ from perdure.config import Dynamic, Skipping
 from perdure.engine import inputs
 from perdure.engine.execution import Key, Kind, WorkflowTask
 from perdure.engine.transition import Decision
-from perdure.errors import NotFound
+from perdure.errors import DataLoss, NotFound
 from perdure.runtime.batch import KINDS as BATCH_KINDS
 from perdure.runtime.batch import Batches
 from perdure.runtime.executor import Executor, Publish
@@ -154,8 +154,7 @@ class Runtime:
             return
         actor = self._actors.get(kind)
         if actor is not None:
-            for key in keys:
-                await actor(run, kind, key)
+            await self._act_on_each(run, kind, keys, actor)
             return
         pending = run.execution.pending[Kind(kind)]
         if not any(key in pending for key in keys):
@@ -163,7 +162,18 @@ class Runtime:
         with contextlib.suppress(NotFound):
             self.executor.apply(run, inputs.Deadline(Kind(kind), keys))
 
+    async def _act_on_each(self, run: Run, kind: int, keys: Sequence[Key], actor: Actor) -> None:
+        """One that fails does not keep the others from being acted on."""
+        errors: list[Exception] = []
+        for key in keys:
+            try:
+                await actor(run, kind, key)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise min(errors, key=lambda error: isinstance(error, DataLoss))  # the one that may pass: try again
+
     def _forgotten(self, run: Run) -> None:
-        """A commit failed: what memory knew of deadlines and tasks may have been taken from it too early."""
+        """A commit failed, or telling it: what memory knew of deadlines and tasks may have gone too early."""
         self.time.reload()
         self.matching.reload()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads
@@ -98,42 +99,45 @@ class Schedules:
     async def _start(self, run: Run, key: int, item: Any) -> None:
         executor, core = self._executor, core_of(run)
         request = start_request(core, definition_of(run), item, executor.ids.uuid())
-        try:
-            namespace = executor.namespaces.living(core.namespace_id)
-            request.namespace = namespace.name
-            self.check_start(request)
-            current = await executor.find_current(namespace.id, request.workflow_id)
-            if not self._still(run, Kind.SCHEDULE_START, key):
+        with ExitStack() as both:
+            try:
+                namespace = executor.namespaces.living(core.namespace_id)
+                request.namespace = namespace.name
+                self.check_start(request)
+                current = await executor.find_current(namespace.id, request.workflow_id)
+                if not self._still(run, Kind.SCHEDULE_START, key):
+                    return
+                resolve(
+                    current.core if current is not None else None,
+                    request.workflow_id_reuse_policy,
+                    WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+                    executor.now_ns(namespace.id),
+                    executor.config,
+                )
+                options = _options(core, request, single=item.single, run_id=executor.ids.uuid())
+                both.enter_context(executor.together())
+                started = executor.start(namespace, request, options)
+            except PerdureError as error:
+                if not isinstance(error, _FINAL):
+                    raise
+                if self._still(run, Kind.SCHEDULE_START, key):
+                    executor.apply(run, ActionFailed(key))
                 return
-            resolve(
-                current.core if current is not None else None,
-                request.workflow_id_reuse_policy,
-                WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-                executor.now_ns(namespace.id),
-                executor.config,
-            )
-            options = _options(core, request, single=item.single, run_id=executor.ids.uuid())
-            started = executor.start(namespace, request, options)
-        except PerdureError as error:
-            if not isinstance(error, _FINAL):
-                raise
-            if self._still(run, Kind.SCHEDULE_START, key):
-                executor.apply(run, ActionFailed(key))
-            return
-        executor.apply(run, ActionStarted(key, request.workflow_id, started.core.run_id))
+            executor.apply(run, ActionStarted(key, request.workflow_id, started.core.run_id))
 
     async def _stop(self, run: Run, key: Key, item: Any) -> None:
         executor, core = self._executor, core_of(run)
         target = await executor.find_current(core.namespace_id, item.workflow_id)
         if not self._still(run, Kind.SCHEDULE_STOP, key):
             return
-        if target is not None and target.execution.running and target.core.first_run_id == item.run_id:
-            if item.terminate:
-                executor.apply(target, inputs.TerminateWorkflow(reason=TERMINATED, identity=identity(core)))
-            else:
-                cancel = Cancel(reason=CANCELLED, identity=identity(core), request_id=executor.ids.uuid())
-                executor.apply(target, inputs.CancelWorkflow(cancel))
-        executor.apply(run, inputs.Settled(Kind.SCHEDULE_STOP, key))
+        with executor.together():
+            if target is not None and target.execution.running and target.core.first_run_id == item.run_id:
+                if item.terminate:
+                    executor.apply(target, inputs.TerminateWorkflow(reason=TERMINATED, identity=identity(core)))
+                else:
+                    cancel = Cancel(reason=CANCELLED, identity=identity(core), request_id=executor.ids.uuid())
+                    executor.apply(target, inputs.CancelWorkflow(cancel))
+            executor.apply(run, inputs.Settled(Kind.SCHEDULE_STOP, key))
 
     async def _report(self, run: Run, item: Scheduled) -> None:
         executor, core = self._executor, run.core
@@ -144,13 +148,14 @@ class Schedules:
             schedule = None
         if not self._still(run, Kind.SCHEDULED, ""):
             return
-        if schedule is not None:
-            event = HistoryEvent.FromString(item.close_event)
-            report = ActionClosed(core.workflow_id, core.first_run_id, core.status, event)
-            # A schedule that is over needs no report.
-            with contextlib.suppress(NotFound):
-                executor.apply(schedule, report)
-        executor.apply(run, inputs.Settled(Kind.SCHEDULED, ""))
+        with executor.together():
+            if schedule is not None:
+                event = HistoryEvent.FromString(item.close_event)
+                report = ActionClosed(core.workflow_id, core.first_run_id, core.status, event)
+                # A schedule that is over needs no report.
+                with contextlib.suppress(NotFound):
+                    executor.apply(schedule, report)
+            executor.apply(run, inputs.Settled(Kind.SCHEDULED, ""))
 
 
 def _options(core: ScheduleCore, request: StartWorkflowExecutionRequest, *, single: bool, run_id: str) -> StartOptions:

@@ -46,6 +46,9 @@ class StickyQueues:
             self._executor.apply(run, inputs.LeaveStickyQueue())
         except (NotFound, Unavailable):
             return False
+        except Exception:
+            log.exception("a task of a sticky queue could not leave it; it waits until its time is over")
+            return False
         return True
 
     async def _look_through(self) -> None:
