@@ -58,6 +58,38 @@ def test_memory_of_a_stronger_source_wins_over_a_file_of_a_weaker_one_and_the_re
     assert load({}, {"PERDURE_MEMORY": "false", "PERDURE_DB": "x.db"}).db == Path("x.db")
 
 
+MEMORY, DEFAULT = None, sources.default_db_path()
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "flags", "expected"),
+    [
+        ("memory = true", {}, {}, MEMORY),
+        ("memory = false", {}, {}, DEFAULT),
+        ('db = "file"\nmemory = false', {}, {}, Path("file")),
+        ('db = "file"', {"MEMORY": "false"}, {}, Path("file")),
+        ('db = "file"', {"MEMORY": "true"}, {}, MEMORY),
+        ('db = "file"', {"MEMORY": "true"}, {"memory": False}, MEMORY),
+        ('db = "file"', {"MEMORY": "true"}, {"db": "flag"}, Path("flag")),
+        ('db = "file"', {"MEMORY": "false"}, {"memory": True}, MEMORY),
+        ('db = "file"', {"DB": "environ"}, {}, Path("environ")),
+        ('db = "file"', {"DB": "environ", "MEMORY": "false"}, {}, Path("environ")),
+        ('db = "file"', {}, {"memory": True}, MEMORY),
+        ("memory = true", {"MEMORY": "false"}, {}, DEFAULT),
+        ("memory = true", {"DB": "environ"}, {}, Path("environ")),
+        ("memory = true", {"DB": "environ", "MEMORY": "false"}, {}, Path("environ")),
+        ("memory = true", {"MEMORY": "false"}, {"db": "flag"}, Path("flag")),
+        ("memory = false", {"MEMORY": "true"}, {}, MEMORY),
+        ("memory = false", {"DB": "environ"}, {"memory": True}, MEMORY),
+        ("memory = false", {"MEMORY": "false"}, {}, DEFAULT),
+    ],
+)
+def test_where_the_data_is_is_for_the_strongest_source_that_says_so(toml, text, environ, flags, expected):
+    """`memory = false` takes back the memory of a weaker source, and no file."""
+    environ = {f"PERDURE_{name}": value for name, value in environ.items()}
+    assert load(flags, environ, toml(text)).db == expected
+
+
 def test_dynamic_configuration_adds_up_key_by_key(toml):
     file = toml('[dynamic-config-value]\nlimit.maxIDLength = 1\n"limit.blobSize.error" = 2\nmatching.rps = 3\n')
     environ = {"PERDURE_DYNAMIC_CONFIG_VALUE": "limit.maxIDLength=10 limit.memoSize.error=20"}

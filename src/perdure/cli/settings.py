@@ -19,7 +19,7 @@ from perdure.errors import StartupError
 PREFIX = "PERDURE_"
 CONFIG_VARIABLE = "PERDURE_CONFIG"
 MEMORY = object()
-"""The value of `db` that means: no file."""
+"""The value of `db` that means: no file. None stands for the opposite: a file, whichever."""
 
 Reader = Callable[[object, str], Any]
 Pairs = list[tuple[str, object]]
@@ -53,6 +53,8 @@ def load(
     pairs: Pairs = []
     for layer in layers:
         pairs += layer.pop("dynamic", [])
+        if "db" in layer and layer["db"] is None and chosen.get("db") is not MEMORY:
+            del layer["db"]  # no memory: takes back that of a weaker source, and no file
         chosen |= layer
     db = chosen.pop("db", None) or default_db_path()
     dynamic, unknown = Dynamic.from_pairs(pairs)
