@@ -9,7 +9,15 @@ from temporalio.api.enums.v1 import RetryState as State
 from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure, TimeoutFailureInfo
 
-from perdure.engine.retry import MAX_NS, Retry, activity_retry, exponential_ns, is_retryable, workflow_retry
+from perdure.engine.retry import (
+    MAX_NS,
+    Retry,
+    activity_retry,
+    exponential_ns,
+    is_retryable,
+    requested_delay_ns,
+    workflow_retry,
+)
 
 S = 1_000_000_000
 
@@ -50,6 +58,12 @@ def test_intervals_stay_within_64_bits() -> None:
     assert exponential_ns(S, 2.0, 10_000) == MAX_NS
     assert exponential_ns(S, float("inf"), 2) == MAX_NS
     assert exponential_ns(S, float("nan"), 2) == 0
+
+
+def test_a_delay_that_a_worker_asks_for_is_cut_to_a_century_either_way() -> None:
+    century_ns = 100 * 365 * 24 * 3600 * S
+    for seconds, expected in ((10**11, century_ns), (-(10**11), -century_ns)):
+        assert requested_delay_ns(application(delay_s=seconds)) == expected
 
 
 def test_attempts_run_out() -> None:

@@ -607,3 +607,10 @@ def test_a_query_answer_that_is_too_large_is_a_failed_query() -> None:
     assert (request.task_token, request.completed_type) == (b"t", 2)
     assert request.error_message == "Blob data size exceeds limit."
     assert not request.HasField("query_result")
+
+
+@pytest.mark.parametrize("cls", [api.ResetActivityRequest, api.UnpauseActivityRequest])
+def test_the_jitter_of_an_activity_is_cut_to_a_century(cls: Any) -> None:
+    request = cls(execution={"workflow_id": "w"}, id="a", jitter=seconds(10**13))
+    validate.activity_operation(request)
+    assert request.jitter == seconds(100 * 365 * 24 * 3600)

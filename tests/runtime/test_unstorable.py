@@ -24,7 +24,7 @@ from tests.runtime.test_executor import PATIENCE_S, World, state, turns, within
 from perdure.clock import SECOND_NS
 from perdure.engine import inputs
 from perdure.engine.batch import JobCore, StartJob
-from perdure.engine.execution import Kind
+from perdure.engine.execution import Kind, Timer
 from perdure.engine.machines.workflow import Signal, StartOptions
 from perdure.errors import Unavailable
 from perdure.runtime import namespaces, queue_configs, rows
@@ -193,6 +193,14 @@ async def again(world: World) -> None:
     world.clock.advance(SECOND_NS)
     await turns(20)
     await world.executor.flushed()
+
+
+@pytest.mark.parametrize("field", ["due_ns", "order"])
+def test_a_number_that_no_column_holds_fails_before_it_is_in_a_batch_with_others(field: str):
+    """Up to twice that number a blob holds it."""
+    assert rows._row(Timer(timer_id="t", started_event_id=1, **{field: 2**63 - 1}), 0)
+    with pytest.raises(OverflowError):
+        rows._row(Timer(timer_id="t", started_event_id=1, **{field: 2**63}), 0)
 
 
 async def test_a_run_whose_continuation_can_not_be_stored_goes_on(world: World):

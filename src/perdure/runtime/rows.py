@@ -14,7 +14,7 @@ from perdure.engine.entity import load as load_core
 from perdure.engine.execution import Core, Execution, Item, Key, Kind, encode, weight_bytes
 from perdure.engine.transition import Decision
 from perdure.errors import DataLoss
-from perdure.storage.base import HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
+from perdure.storage.base import MAX_ORDER, HistoryBatch, PendingRow, RunChange, RunIdentity, StoredRun, VisibilityRow
 from perdure.visibility import schema
 
 NUMBERED = frozenset(
@@ -61,7 +61,10 @@ def run_change(decision: Decision) -> RunChange:
 
 
 def _row(item: Item, offset_ns: int) -> PendingRow:
-    return PendingRow(due_ns(item, offset_ns), item.queue, item.order - offset_ns, encode(item))
+    due, order = due_ns(item, offset_ns), item.order - offset_ns
+    if order > MAX_ORDER or (due is not None and due > MAX_ORDER):  # which would fail the batch, for all in it
+        raise OverflowError(f"no column holds {max(order, due or 0)}")
+    return PendingRow(due, item.queue, order, encode(item))
 
 
 def due_ns(item: Item, offset_ns: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from tests.conformance.driver import Driver
 from tests.conformance.messages import cancel_workflow, continue_as_new, fail_workflow, succeed, timer
 from tests.conformance.schedules import (
@@ -23,6 +24,9 @@ from tests.conformance.schedules import (
     until,
     until_acted,
 )
+
+BEYOND = (10**13, -62_135_596_801, 2**63 - 1, -(2**63))
+"""Seconds: before the year 1 and after the year 9999."""
 
 # ---- actions -----------------------------------------------------------------------------------------------------
 
@@ -123,6 +127,17 @@ async def acts_while_paused_if_asked_to(d: Driver) -> None:
     await trigger(d)
     await d.step(succeed())
     await until(d, lambda it: it.info.action_count == 1 and not it.info.running_workflows)
+
+
+async def takes_times_beyond_all_calendars(d: Driver) -> None:
+    for number, seconds in enumerate(BEYOND):
+        when = Timestamp(seconds=seconds)
+        beyond = {"trigger_immediately": {"scheduled_time": when}, "backfill_request": [{"end_time": when}]}
+        name = d.name(f"s{number}")
+        await create(d, schedule_id=name, initial_patch=beyond)
+        await d.call("PatchSchedule", schedule_id=name, patch=beyond)
+        await create(d, schedule_id=name, request_id="again")
+        await d.call("DeleteSchedule", schedule_id=name)
 
 
 async def without_action(d: Driver) -> None:

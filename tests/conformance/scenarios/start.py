@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from tests.conformance.driver import Driver
 from tests.conformance.messages import continue_as_new, failure, payload, succeed, typed
 
@@ -179,6 +180,10 @@ TABLE = {
         "with_bad_cron_zone": {"cron_schedule": "CRON_TZ=Mars/Base 0 0 * * *"},
         "with_impossible_cron_number": {"cron_schedule": "61 * * * *"},
         "with_negative_initial_interval": {"retry_policy": {"initial_interval": -1}},
+        "with_initial_interval_below_all": {"retry_policy": {"initial_interval": Duration(seconds=-(2**62))}},
+        "with_initial_interval_beyond_all": {"retry_policy": {"initial_interval": Duration(seconds=2**62)}},
+        "with_initial_interval_of_ten_million_days": {"retry_policy": {"initial_interval": 10**7 * 86400}},
+        "with_initial_interval_of_a_century": {"retry_policy": {"initial_interval": 100 * 365 * 86400 + 1}},
         "with_small_coefficient": {"retry_policy": {"backoff_coefficient": 0.5}},
         "with_negative_maximum_interval": {"retry_policy": {"maximum_interval": -1}},
         "with_maximum_below_initial": {"retry_policy": {"initial_interval": 5, "maximum_interval": 1}},

@@ -32,7 +32,7 @@ from perdure.engine.schedule.state import (
     Stop,
     Tick,
 )
-from perdure.engine.times import NS, get_duration, get_time
+from perdure.engine.times import NS, get_duration, get_storable_time
 from perdure.errors import NotFound
 
 MAX_BUFFERED = 1000
@@ -150,14 +150,15 @@ def _patch_schedule(turn: _Turn, i: inputs.PatchSchedule) -> None:
 def _patch(turn: _Turn, patch: SchedulePatch) -> None:
     core = turn.core
     if patch.HasField("trigger_immediately"):
-        at_ns = get_time(patch.trigger_immediately.scheduled_time) or turn.now_ns
+        at_ns = get_storable_time(patch.trigger_immediately.scheduled_time) or turn.now_ns
         _add(turn, Time(at_ns, at_ns), patch.trigger_immediately.overlap_policy, manual=True)
     for request in patch.backfill_request:
         if len(core.backfills) >= MAX_BUFFERED:
             core.buffer_dropped += 1
             continue
-        start_ns = get_time(request.start_time) - 1_000_000  # the first moment counts as well
-        backfill = Backfill(start_ns=start_ns, end_ns=get_time(request.end_time), policy=request.overlap_policy)
+        start_ns = get_storable_time(request.start_time) - 1_000_000  # the first moment counts as well
+        end_ns = get_storable_time(request.end_time)
+        backfill = Backfill(start_ns=start_ns, end_ns=end_ns, policy=request.overlap_policy)
         core.backfills = [*core.backfills, backfill]
     for paused, notes in ((True, patch.pause), (False, patch.unpause)):
         if notes:

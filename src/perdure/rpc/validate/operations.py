@@ -42,6 +42,8 @@ def activity_operation(request: Any) -> None:
         values.check_priority(request.activity_options.priority)
         if request.restore_original and request.update_mask.paths:
             raise InvalidArgument(BOTH_PROVIDED)
+    elif "jitter" in request.DESCRIPTOR.fields_by_name:
+        values.cap_duration(request.jitter)  # what is wrong with one counts as none
     run_id(request.execution.run_id)
 
 
