@@ -13,6 +13,7 @@ import uvloop
 from google.rpc.status_pb2 import Status
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from tests.acceptance.transport_bed import BUG, ECHO, FAIL, POLL, STREAM, Bed, beds, refused
+from tests.garbage import no_exception_stays
 
 from perdure import errors
 from perdure.rpc.transport import TRANSPORTS, create_transport
@@ -170,6 +171,17 @@ async def test_a_bug_is_an_internal_error_that_tells_nothing(bed: Bed, caplog: p
     assert error.code() == grpc.StatusCode.INTERNAL
     assert error.details() == "internal error"
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_no_refusal_stays_in_memory(bed: Bed) -> None:
+    channel = bed.channel()
+    unary = [channel.unary_unary(path) for path in (FAIL, "/test.v1.Test/Nothing")]
+    stream = channel.stream_stream(STREAM)
+    async with no_exception_stays():
+        codes = [await call(b"").code() for call in unary]
+        codes.append(await stream(iter([b"refuse"])).code())
+    code = grpc.StatusCode
+    assert codes == [code.NOT_FOUND, code.UNIMPLEMENTED, code.INVALID_ARGUMENT]
 
 
 @pytest.mark.parametrize(

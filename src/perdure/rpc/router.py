@@ -82,7 +82,8 @@ class _Refusals:
             await self._flushed()
         except PerdureError as lost:
             if isinstance(error, PerdureError):  # a bug of ours is one all the same
-                error = lost
+                call.fail(lost)
+                return
         if isinstance(error, PerdureError):
             call.fail(error)
         else:

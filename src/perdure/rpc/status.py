@@ -36,7 +36,11 @@ HALF_ESCAPE: Final = re.compile("%.?$")
 
 def of(error: errors.PerdureError) -> tuple[int, str, bytes]:
     """The code, message and serialized details (empty when the error has none) of `error`."""
-    status = proto(error)
+    return fitted(proto(error))
+
+
+def fitted(status: Status) -> tuple[int, str, bytes]:
+    """The code, message and serialized details of `status`, which may lose what is too long to send."""
     if not status.details:
         return status.code, status.message, b""
     if _trailer_bytes(status) > MAX_TRAILER_BYTES:

@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payloads, WorkflowType
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
+from tests.garbage import no_exception_stays
 from tests.rpc.http.conversation import NAMESPACE, Conversation, payload, run, start_body
 from tests.rpc.http.record import GOLDEN
 
@@ -59,6 +60,11 @@ async def test_every_answer_is_the_real_servers(talk: Conversation) -> None:
         wanted[1] = "application/json" if wanted[1] == "*" else wanted[1]
         if step not in DIFFERENCES and NOT_YET not in answer[2]:
             assert answer == wanted, step
+
+
+async def test_no_refusal_stays_in_memory(talk: Conversation) -> None:
+    async with no_exception_stays():
+        await run(talk)
 
 
 # Each binding.

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc.status_pb2 import Status
 
 from perdure import errors
 from perdure.config import MAX_REQUEST_BYTES
@@ -141,16 +142,15 @@ class HttpApi:
         if request.clean_path != request.raw_path:
             await _respond(send, 301, b"", [(b"location", request.location.encode())])
             return
-        code, body, began_s = 200, b"", asyncio.get_running_loop().time()
+        began_s = asyncio.get_running_loop().time()
         try:
             message, binding, call = await self._accept(request, receive)
             answer = await self._answer(binding, message, call, receive, request_s=began_s)
-            body = _encoded(answer, request.output)
+            code, body = _encoded(answer, request.output)
         except Canceled:
             return
         except PerdureError as error:
-            failed = status.proto(error)
-            code, body = STATUSES.get(failed.code, 500), to_json(failed, pretty=request.output.pretty)
+            code, body = _encoded(status.proto(error), request.output)
         await _respond(send, code, body, [(b"content-type", request.output.content_type.encode())])
 
     async def _accept(self, request: Request, receive: Receive) -> tuple[Message, Binding, AwaitedCall]:
@@ -176,6 +176,7 @@ class HttpApi:
     async def _answer(
         self, binding: Binding, message: Message, call: AwaitedCall, receive: Receive, *, request_s: float
     ) -> Message:
+        """The response, or the `Status` of a refusal."""
         if self._stopping:
             raise Unavailable("the server is shutting down")
         now_s = asyncio.get_running_loop().time()
@@ -188,7 +189,7 @@ class HttpApi:
         try:
             self._handle(call, message)
             async with asyncio.timeout_at(None if deadline_s is None else deadline_s + OWN_WORDS_S):
-                data = await call.answer
+                answer = await call.answer
         except TimeoutError:
             call.cancel()
             raise errors.DeadlineExceeded(LATE)
@@ -200,7 +201,10 @@ class HttpApi:
         finally:
             self._calls.discard(call)
             watching.cancel()
-        return GetMessageClass(binding.method.output_type).FromString(data)
+        if isinstance(answer, Status):
+            refusal: Message = answer
+            return refusal
+        return GetMessageClass(binding.method.output_type).FromString(answer)
 
     def _handle(self, call: AwaitedCall, message: Message) -> None:
         try:
@@ -326,9 +330,12 @@ def _set(message: Any, dotted: str, value: str) -> None:
         raise InvalidArgument(f"field {message.DESCRIPTOR.full_name}.{last} contains invalid UTF-8")
 
 
-def _encoded(message: Message, form: Form) -> bytes:
+def _encoded(message: Message, form: Form) -> tuple[int, bytes]:
+    """The HTTP status and the body of an answer."""
+    if isinstance(message, Status):
+        return STATUSES.get(message.code, 500), to_json(message, pretty=form.pretty)
     try:
-        return to_json(message, shorthand=form.shorthand, pretty=form.pretty)
+        return 200, to_json(message, shorthand=form.shorthand, pretty=form.pretty)
     except EncodeProblem as problem:
         raise UnknownProblem(str(problem))
 

@@ -58,11 +58,12 @@ class _Body:
         return event
 
     async def _next(self) -> Message:
-        self._waiting = task = asyncio.current_task()
+        self._waiting = asyncio.current_task()
         try:
             return await self._receive()
         except asyncio.CancelledError:
-            if not self._evicted or task is None or task.uncancel():
+            # No local variable: the traceback would hold the task, which holds the exception.
+            if not self._evicted or self._waiting is None or self._waiting.uncancel():
                 raise
             raise ResourceExhausted(self._words) from None
         finally:

@@ -12,7 +12,10 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from google.rpc.status_pb2 import Status
+
 from perdure.errors import PerdureError
+from perdure.rpc import status
 
 log = logging.getLogger(__name__)
 
@@ -119,12 +122,20 @@ class CallState:
 
 
 class AwaitedCall(CallState):
-    """A call whose answer is awaited by the coroutine that runs for it."""
+    """A call whose answer is awaited by the coroutine that runs for it: a response, or the status of a refusal.
+
+    The error itself is not kept. Its traceback holds the request and this call, so that both would stay in memory
+    until the garbage collector comes by.
+    """
 
     __slots__ = ("answer", "metadata", "timeout_s")
 
     def __init__(
-        self, method: str, metadata: Mapping[str, str | bytes], timeout_s: float | None, answer: asyncio.Future[bytes]
+        self,
+        method: str,
+        metadata: Mapping[str, str | bytes],
+        timeout_s: float | None,
+        answer: asyncio.Future[bytes | Status],
     ) -> None:
         super().__init__(method)
         self.metadata = metadata
@@ -141,7 +152,7 @@ class AwaitedCall(CallState):
     def fail(self, error: PerdureError) -> None:
         if not self.done:
             self._close()
-            self.answer.set_exception(error)
+            self.answer.set_result(status.proto(error))
 
     def _close(self) -> None:
         self.done = True

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
+from google.rpc.status_pb2 import Status
 
 from perdure.errors import Internal, PerdureError, Unavailable, Unimplemented
 from perdure.rpc import status
@@ -85,7 +86,7 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
             return method
 
         async def refuse(request: bytes, context: Context) -> None:
-            await _abort(context, Unimplemented(unknown_method(path, self._services)))
+            _refuse(context, Unimplemented(unknown_method(path, self._services)))
 
         return grpc.unary_unary_rpc_method_handler(refuse)
 
@@ -96,23 +97,21 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
             answer = asyncio.get_running_loop().create_future()
             call = AwaitedCall(path, metadata, context.time_remaining(), answer)
             if self._stopping:
-                await _abort(context, Unavailable("the server is shutting down"))
+                call.fail(Unavailable("the server is shutting down"))
+                return _given(context, await call.answer)
             self._calls.add(call)
             try:
                 handler(request, call)
-                return await call.answer
-            except PerdureError as error:
-                await _abort(context, error)
+            except Exception:
+                log.exception("The handler of %s failed", path)
+                call.fail(Internal("internal error"))
+            try:
+                return _given(context, await call.answer)
             except asyncio.CancelledError:
                 call.cancel()
                 raise
-            except Exception:
-                log.exception("The handler of %s failed", path)
-                call.done = True
-                await _abort(context, Internal("internal error"))
             finally:
                 self._calls.discard(call)
-            raise AssertionError("abort() raises")
 
         return grpc.unary_unary_rpc_method_handler(serve)
 
@@ -122,19 +121,32 @@ class GrpcioTransport(grpc.GenericRpcHandler):  # type: ignore[misc]
                 try:
                     answer = responder(request)
                 except PerdureError as error:
-                    await _abort(context, error)
+                    _refuse(context, error)
+                    return
                 except Exception:
                     log.exception("The handler of %s failed", path)
-                    await _abort(context, Internal("internal error"))
+                    _refuse(context, Internal("internal error"))
+                    return
                 yield answer
             if isinstance(responder, Lasting):
                 await self._stopped.wait()
-                await _abort(context, Unavailable("the server is shutting down"))
+                _refuse(context, Unavailable("the server is shutting down"))
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
 
-async def _abort(context: Context, error: PerdureError) -> None:
-    code, message, details = status.of(error)
-    trailers = ((status.DETAILS_KEY, details),) if details else ()
-    await context.abort(_CODES[code], message, trailers)
+def _given(context: Context, answer: bytes | Status) -> bytes:
+    """What the handler of a call with that answer returns."""
+    if not isinstance(answer, Status):
+        return answer
+    # Not by abort(): what that raises would hold the request and itself until the garbage collector comes by.
+    code, message, details = status.fitted(answer)
+    context.set_code(_CODES[code])
+    context.set_details(message)
+    if details:
+        context.set_trailing_metadata(((status.DETAILS_KEY, details),))
+    return b""
+
+
+def _refuse(context: Context, error: PerdureError) -> None:
+    _given(context, status.proto(error))
