@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payloads, WorkflowType
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from tests.garbage import no_exception_stays
 from tests.rpc.http.conversation import NAMESPACE, Conversation, payload, run, start_body
 from tests.rpc.http.record import GOLDEN
@@ -28,6 +29,7 @@ from perdure.rpc.http.bindings import Binding, Routes, bindings, compile_templat
 from perdure.rpc.http.decode import enum_number, from_json, screaming_snake
 from perdure.rpc.http.encode import _SPECIAL, to_json
 from perdure.rpc.http.gojson import float_text, integer
+from perdure.rpc.http.query import fill
 from perdure.rpc.services import methods
 from perdure.rpc.transport.base import Call
 from perdure.server import Server
@@ -331,6 +333,15 @@ def test_floats_of_four_bytes_have_their_own_shortest_text() -> None:
 )  # fmt: skip
 def test_integers_are_read_from_every_way_to_write_them(text: str, bits: int, value: int | None) -> None:
     assert integer(text, bits) == value
+
+
+def test_what_is_long_takes_no_longer_than_its_length() -> None:
+    """Each would take minutes if the work for one piece grew with the whole."""
+    request = StartWorkflowExecutionRequest()
+    from_json(b'{"input":["\\ud83d\\ude00"' + b',""' * 300_000 + b"]}", request)
+    assert len(request.input.payloads) == 300_001
+    brackets = "[" * 400_000
+    fill(request, {brackets: ["1"], brackets + "]": ["1"]}, ())
 
 
 def filled(descriptor: Descriptor, depth: int = 0) -> Message:

@@ -113,24 +113,26 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 SURROGATES = re.compile(r"\\u([dD][89a-fA-F][0-9a-fA-F]{2})(\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\.", re.DOTALL)
 
 
 def _check_strings(text: str) -> None:
     """Bytes that are no UTF-8, and halves of characters, are taken by the first reader and refused by the second."""
     for string in STRINGS.finditer(text):
-        where = f"temporalproto: {_position(text, string.start(), syntax=True)}: "
         if LONE_SURROGATE.search(string.group()):
-            raise DecodeProblem(where + "invalid UTF-8 in string")
+            raise _in_string(text, string.start(), "invalid UTF-8")
         for escape in SURROGATES.finditer(string.group()):
             high, both = escape.group(1), escape.group(2)
             if high and (both is None or int(high, 16) >= 0xDC00):
                 following = string.group()[escape.start() + 6 :][:6]
                 if len(following) < 6:
                     raise DecodeProblem("temporalproto: unexpected EOF")
-                shown = json.dumps(following)
-                raise DecodeProblem(f"{where}invalid escape code {shown} in string")
+                raise _in_string(text, string.start(), f"invalid escape code {json.dumps(following)}")
+
+
+def _in_string(text: str, at: int, what: str) -> DecodeProblem:
+    return DecodeProblem(f"temporalproto: {_position(text, at, syntax=True)}: {what} in string")
 
 
 class _Decoder:

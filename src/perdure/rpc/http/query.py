@@ -20,7 +20,6 @@ from perdure.rpc.http.gojson import base64_bytes, base64_problem
 from perdure.rpc.http.gotime import BadTime, go_duration_nanos, timestamp_nanos
 
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
-MAP_KEY = re.compile(r"(.*)\[(.*)\]", re.DOTALL)
 TRUE, FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 SECOND_NS = 1_000_000_000
 
@@ -47,9 +46,9 @@ def fill(message: Message, values: Mapping[str, Sequence[str]], taken: Collectio
     Names that are no fields are passed over. Raises `InvalidArgument`.
     """
     for name, given in values.items():
-        key = MAP_KEY.fullmatch(name)
-        if key:
-            name, given = key.group(1), [key.group(2), *given]
+        of_map, bracket, key = name.rpartition("[")
+        if bracket and key.endswith("]"):
+            name, given = of_map, [key[:-1], *given]
         path = _fields(message, name.split("."))
         if path is not None and not any(
             f"{'.'.join(field.name for field in path)}.".startswith(f"{prefix}.") for prefix in taken
