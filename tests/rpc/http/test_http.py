@@ -249,6 +249,43 @@ async def test_a_connection_is_kept_and_long_answers_are_compressed_if_asked(tal
     assert json.loads(second)["serverVersion"]
 
 
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"GET /", b"a" * 999),
+        (b"GET / HTTP/1.1\r\nX: ", b"a" * 999),
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n"),
+        (b"5;", b"a" * 999),
+        (b"0\r\n", b"X: y\r\n"),
+    ],
+    ids=["line", "header", "headers", "extension", "trailers"],
+)
+async def test_what_is_no_body_has_a_limit(talk: Conversation, begin: bytes, piece: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", talk.http_port)
+    if not begin.startswith(b"GET"):
+        path = f"POST {NAMESPACE}/workflows/w HTTP/1.1".encode()
+        writer.write(path + b"\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(begin + piece * ((1 << 20) // len(piece) + 1))
+    assert (await reader.read()).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    writer.close()
+
+
+async def test_the_limit_is_of_one_head(talk: Conversation) -> None:
+    def ask() -> set[int]:
+        connection = http.client.HTTPConnection("127.0.0.1", talk.http_port)
+        statuses = set()
+        for body in (None, b" " * (3 << 20)):
+            for _ in range(2):
+                connection.request("GET", "/api/v1/system-info", body, {"X": "a" * 700_000})
+                statuses.add((response := connection.getresponse()).status)
+                response.read()
+                connection.auto_open = 0
+        return statuses
+
+    assert await asyncio.to_thread(ask) == {200}
+
+
 async def test_a_port_in_use_is_one_sentence(talk: Conversation) -> None:
     server = Server(http_port=talk.http_port)
     with pytest.raises(StartupError, match=f"127.0.0.1:{talk.http_port}, another .* give another http-port"):

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from perdure.config import address
 from perdure.errors import StartupError
@@ -26,6 +27,15 @@ from perdure.rpc.transport.listen import listen
 
 MIN_GZIP_BYTES = 1024
 """Shorter answers are not compressed."""
+
+MAX_HEAD_BYTES = 1 << 20
+"""Of a request's line and headers, or its trailers. What is read at one go may be beyond."""
+
+HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Connection: close\r\n\r\n431 Request Header Fields Too Large"
+)
+"""The real server's words."""
 
 KEEP_ALIVE_S = 60
 """How long a connection may be idle."""
@@ -42,6 +52,32 @@ def create_app(api: HttpApi, mounts: Mapping[str, ASGIApp], limits: Limits) -> S
             Middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES),
         ],
     )
+
+
+class _Connection(HttpToolsProtocol):
+    """Counts what comes and is no body, for which the parser has no limit."""
+
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+                self.transport.write(HEAD_TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -69,6 +105,7 @@ class HttpServer:
         listeners = listen(host, port, "http-port")
         config = uvicorn.Config(
             self._app,
+            http=_Connection,
             lifespan="off",
             log_config=None,
             log_level="warning",
