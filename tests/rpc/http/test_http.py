@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import http.client
 import json
-import secrets
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -20,10 +15,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from tests.garbage import no_exception_stays
-from tests.rpc.http.conversation import NAMESPACE, Conversation, payload, run, start_body
+from tests.rpc.http.conversation import Conversation, payload, run
 from tests.rpc.http.record import GOLDEN
 
-from perdure.errors import NotFound, StartupError
+from perdure.errors import NotFound
 from perdure.rpc.http.app import HttpApi
 from perdure.rpc.http.bindings import Binding, Routes, bindings, compile_template
 from perdure.rpc.http.decode import enum_number, from_json, screaming_snake
@@ -32,7 +27,6 @@ from perdure.rpc.http.gojson import float_text, integer
 from perdure.rpc.http.query import fill
 from perdure.rpc.services import methods
 from perdure.rpc.transport.base import Call
-from perdure.server import Server
 
 DIFFERENCES = {
     "lives: bad query": "Queries say where they are wrong, after the real server's words.",
@@ -43,13 +37,6 @@ DIFFERENCES = {
 """Steps whose answer differs, each with its reason, which is not one of HTTP."""
 
 NOT_YET = "is not implemented by this version of Perdure"
-
-
-@pytest_asyncio.fixture
-async def talk() -> AsyncIterator[Conversation]:
-    async with Server(http_port=0) as server:
-        assert server.http_port is not None
-        yield Conversation("127.0.0.1", server.http_port, server.port, secrets.token_hex(6))
 
 
 async def test_every_answer_is_the_real_servers(talk: Conversation) -> None:
@@ -193,103 +180,6 @@ async def test_headers_become_metadata() -> None:
         "client-name": "mine",
         "client-version": "1.32.0",
     }
-
-
-async def test_a_client_that_goes_away_cancels_its_long_poll(talk: Conversation) -> None:
-    async with Server(http_port=0) as server:
-        assert server.http_port is not None
-        talk = Conversation("127.0.0.1", server.http_port, server.port, "x")
-        await talk.request(f"{NAMESPACE}/workflows/w", start_body("q"))
-        path = f"{NAMESPACE}/workflows/w/history?waitNewEvent=true&historyEventFilterType=2"
-        _, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        assert server._http is not None
-        calls = server._http._api._calls
-        while not calls:
-            await asyncio.sleep(0.001)
-        (call,) = calls
-        writer.close()
-        while calls:
-            await asyncio.sleep(0.001)
-        assert call.done
-        assert call.reply(b"") is False
-
-
-async def test_a_stop_answers_what_waits(talk: Conversation) -> None:
-    server = Server(http_port=0)
-    await server.start()
-    assert server.http_port is not None
-    talk = Conversation("127.0.0.1", server.http_port, server.port, "x")
-    await talk.request(f"{NAMESPACE}/workflows/w", start_body("q"))
-    path = f"{NAMESPACE}/workflows/w/history?waitNewEvent=true&historyEventFilterType=2"
-    asking = asyncio.ensure_future(talk.request(path))
-    assert server._http is not None
-    while not server._http._api._calls:
-        await asyncio.sleep(0.001)
-    await server.stop(0.01)
-    answer = await asking
-    assert answer.status in (200, 503)
-    with pytest.raises(ConnectionRefusedError):
-        await talk.request("/system-info")
-
-
-async def test_a_connection_is_kept_and_long_answers_are_compressed_if_asked(talk: Conversation) -> None:
-    def ask() -> tuple[bytes, str | None, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", talk.http_port)
-        connection.request("GET", "/openapi.json", headers={"Accept-Encoding": "gzip"})
-        response = connection.getresponse()
-        compressed = response.read()
-        connection.auto_open = 0  # a second connection would be an error
-        connection.request("GET", "/system-info")
-        return compressed, response.headers["content-encoding"], connection.getresponse().read()
-
-    compressed, encoding, second = await asyncio.to_thread(ask)
-    assert encoding == "gzip"
-    assert json.loads(gzip.decompress(compressed))["openapi"] == "3.0.3"
-    assert json.loads(second)["serverVersion"]
-
-
-@pytest.mark.parametrize(
-    ("begin", "piece"),
-    [
-        (b"GET /", b"a" * 999),
-        (b"GET / HTTP/1.1\r\nX: ", b"a" * 999),
-        (b"GET / HTTP/1.1\r\n", b"X: y\r\n"),
-        (b"5;", b"a" * 999),
-        (b"0\r\n", b"X: y\r\n"),
-    ],
-    ids=["line", "header", "headers", "extension", "trailers"],
-)
-async def test_what_is_no_body_has_a_limit(talk: Conversation, begin: bytes, piece: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", talk.http_port)
-    if not begin.startswith(b"GET"):
-        path = f"POST {NAMESPACE}/workflows/w HTTP/1.1".encode()
-        writer.write(path + b"\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
-        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-    writer.write(begin + piece * ((1 << 20) // len(piece) + 1))
-    assert (await reader.read()).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-    writer.close()
-
-
-async def test_the_limit_is_of_one_head(talk: Conversation) -> None:
-    def ask() -> set[int]:
-        connection = http.client.HTTPConnection("127.0.0.1", talk.http_port)
-        statuses = set()
-        for body in (None, b" " * (3 << 20)):
-            for _ in range(2):
-                connection.request("GET", "/api/v1/system-info", body, {"X": "a" * 700_000})
-                statuses.add((response := connection.getresponse()).status)
-                response.read()
-                connection.auto_open = 0
-        return statuses
-
-    assert await asyncio.to_thread(ask) == {200}
-
-
-async def test_a_port_in_use_is_one_sentence(talk: Conversation) -> None:
-    server = Server(http_port=talk.http_port)
-    with pytest.raises(StartupError, match=f"127.0.0.1:{talk.http_port}, another .* give another http-port"):
-        await server.start()
 
 
 async def test_errors_carry_their_details() -> None:

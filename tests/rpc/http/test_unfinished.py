@@ -7,7 +7,7 @@ import pytest
 from perdure.errors import ResourceExhausted
 from perdure.rpc.http.app import HttpApi
 from perdure.rpc.http.server import create_app
-from perdure.rpc.http.unfinished import UnfinishedBodies
+from perdure.rpc.http.unfinished import Bodies, UnfinishedBodies
 from perdure.rpc.transport import Limits
 
 LIMITS = Limits(request_bytes=1_000, unfinished_bytes=100)
@@ -66,7 +66,7 @@ async def reading(scope, receive, send):
 
 @pytest.fixture
 async def app():
-    return UnfinishedBodies(reading, LIMITS)
+    return UnfinishedBodies(reading, Bodies(LIMITS))
 
 
 async def test_who_hoards_is_refused_while_it_says_nothing(app) -> None:
@@ -108,8 +108,24 @@ async def test_what_is_over_is_not_counted(app, end) -> None:
     assert last.status == 200
 
 
+async def test_a_server_that_stops_refuses_what_is_not_whole() -> None:
+    bodies = Bodies(LIMITS)
+    app = UnfinishedBodies(reading, bodies)
+    silent, whole = Client(app), Client(app)
+    await silent.gives(0)
+    await whole.gives(9, more=False)
+    bodies.stop()
+    await settled()
+    assert (silent.status, silent.said) == (503, "the server is shutting down")
+    assert whole.status == 200
+    late = Client(app)
+    await late.gives(1)
+    assert late.status == 503
+    assert not bodies.unfinished
+
+
 async def test_the_api_says_so_in_its_own_form() -> None:
-    app = create_app(HttpApi({}, LIMITS.request_bytes), {}, LIMITS)
+    app = create_app(HttpApi({}, LIMITS.request_bytes), {}, Bodies(LIMITS))
     path = "/api/v1/namespaces/default/workflows/w"
     greedy, other = Client(app, path), Client(app, path)
     await greedy.gives(90)
@@ -129,6 +145,6 @@ async def test_an_application_may_hear_of_it() -> None:
             with pytest.raises(ResourceExhausted):
                 await receive()
 
-    client = Client(UnfinishedBodies(listening, LIMITS))
+    client = Client(UnfinishedBodies(listening, Bodies(LIMITS)))
     await client.gives(101)
     assert heard == [LIMITS.too_much_unfinished] and client.sent == []

@@ -21,7 +21,7 @@ from perdure.config import address
 from perdure.errors import StartupError
 from perdure.rpc.http.app import HttpApi
 from perdure.rpc.http.openapi import serve_openapi
-from perdure.rpc.http.unfinished import UnfinishedBodies
+from perdure.rpc.http.unfinished import Bodies, UnfinishedBodies
 from perdure.rpc.transport import MAX_REQUEST_BYTES, Handler, Limits
 from perdure.rpc.transport.listen import listen
 
@@ -41,14 +41,14 @@ KEEP_ALIVE_S = 60
 """How long a connection may be idle."""
 
 
-def create_app(api: HttpApi, mounts: Mapping[str, ASGIApp], limits: Limits) -> Starlette:
+def create_app(api: HttpApi, mounts: Mapping[str, ASGIApp], bodies: Bodies) -> Starlette:
     """Everything on the port: `mounts` by their prefixes. What no other route takes is the API's."""
     others = [Mount(prefix, app=app) for prefix, app in mounts.items()]
     documents = [Route("/openapi.yaml", serve_openapi), Route("/openapi.json", serve_openapi)]
     return Starlette(
         routes=[*documents, *others, Mount("/", app=api)],
         middleware=[
-            Middleware(UnfinishedBodies, limits=limits),
+            Middleware(UnfinishedBodies, bodies=bodies),
             Middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES),
         ],
     )
@@ -98,7 +98,8 @@ class HttpServer:
         max_request_bytes: int = MAX_REQUEST_BYTES,
     ) -> None:
         self._api = HttpApi(handlers, max_request_bytes)
-        self._app = create_app(self._api, mounts or {}, Limits.of(max_request_bytes))
+        self._bodies = Bodies(Limits.of(max_request_bytes))
+        self._app = create_app(self._api, mounts or {}, self._bodies)
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the bound port (of use when `port` is 0). Raises `StartupError` when that fails."""
@@ -126,10 +127,13 @@ class HttpServer:
         return bound
 
     async def stop(self, grace_s: float) -> None:
-        """Give open calls up to `grace_s` seconds, answer the rest with UNAVAILABLE, close."""
-        loop = asyncio.get_running_loop()
-        answering = loop.call_later(grace_s, self._api.stop)
+        """Give requests up to `grace_s` seconds, answer the rest with UNAVAILABLE, close."""
+        answering = asyncio.get_running_loop().call_later(grace_s, self._refuse)
         self._server.config.timeout_graceful_shutdown = int(grace_s) + 1
         self._server.should_exit = True
         await self._serving
         answering.cancel()
+
+    def _refuse(self) -> None:
+        self._api.stop()
+        self._bodies.stop()
