@@ -431,6 +431,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name, port in (("port", self.port), ("http-port", self.http_port or 0)):
             values.port(port, name)
+        if self.port == self.http_port != 0:
+            raise StartupError(f"port and http-port are both {self.port}; gRPC and HTTP need a port each.")
         if not 0 < self.max_request_bytes <= MOST_REQUEST_BYTES:
             given = f"max-request-bytes: {self.max_request_bytes}"
             raise StartupError(f"{given} is no limit for requests; give one from 1 to {MOST_REQUEST_BYTES}.")

@@ -134,6 +134,7 @@ def test_sizes_and_times_of_our_own_are_settings_like_the_others():
         ({"port": "http"}, {}, "", "--port: 'http' is not a TCP port; give one from 0 (any free one) to 65535."),
         ({"port": "70000"}, {}, "", "--port: 70000 is not a TCP port; give one from 0 (any free one) to 65535."),
         ({"port": "-1"}, {}, "", "--port: -1 is not a TCP port; give one from 0 (any free one) to 65535."),
+        ({"port": "7", "http-port": "7"}, {}, "", "port and http-port are both 7; gRPC and HTTP need a port each."),
         ({"http-port": "-1"}, {}, "", "--http-port: -1 is not a TCP port; give one from 0 (any free one) to 65535."),
         ({"namespace": ("a", "")}, {}, "", "--namespace: a namespace needs a name, got ''."),
         ({}, {"PERDURE_NAMESPACE": "a,"}, "", "PERDURE_NAMESPACE: a namespace needs a name, got 'a,'."),
