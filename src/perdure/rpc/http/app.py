@@ -23,7 +23,6 @@ from google.rpc.status_pb2 import Status
 
 from perdure import errors
 from perdure.config import MAX_REQUEST_BYTES
-from perdure.engine import gotext
 from perdure.errors import Internal, InvalidArgument, PerdureError, Unavailable, Unimplemented
 from perdure.rpc import status
 from perdure.rpc.http.bindings import Binding, Routes, bindings
@@ -82,7 +81,7 @@ PERMANENT_HEADERS = frozenset(
 
 FORWARDED_HEADERS = frozenset(("authorization-extras", "client-name", "client-version"))
 METADATA_PREFIX = "grpc-metadata-"
-TIMEOUT = re.compile(r"([+-]?\d+)([HMSmun])", re.ASCII)
+TIMEOUT = re.compile(r"([+-]?)0*(\d+)([HMSmun])", re.ASCII)
 TIMEOUT_UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
@@ -255,9 +254,13 @@ class Request:
         if not text:
             return None
         match = TIMEOUT.fullmatch(text)
-        if match is None:
+        if (
+            match is None
+            or len(match.group(2)) > 19
+            or not -(1 << 63) <= int(match.group(1) + match.group(2)) < 1 << 63
+        ):
             raise InvalidArgument(f"invalid grpc-timeout: {text}")
-        seconds = gotext.integer(match.group(1)) * TIMEOUT_UNITS_S[match.group(2)]
+        seconds = int(match.group(1) + match.group(2)) * TIMEOUT_UNITS_S[match.group(3)]
         return seconds if seconds != 0 else None
 
     def metadata(self) -> dict[str, str | bytes]:

@@ -75,6 +75,8 @@ def from_json(body: bytes, message: Message, *, shorthand: bool = True) -> None:
         _Decoder(shorthand).message(tree, message)
     except _Bad as bad:
         raise DecodeProblem(_words(bad, text))
+    except RecursionError:  # of messages; payloads may be as deep as their reader takes
+        raise DecodeProblem("exceeded max depth")
 
 
 def _words(bad: _Bad, text: str) -> str:
@@ -90,7 +92,6 @@ def _position(text: str, at: int, *, syntax: bool) -> str:
 
 def _locate(text: str, path: list[int], at_name: bool) -> tuple[int, str]:
     """Where the value (or its name) at `path` begins, and its token as it is written."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str)
     at = 0
     for depth, wanted in enumerate(path):
         in_object = text[at] == "{"
@@ -98,13 +99,13 @@ def _locate(text: str, path: list[int], at_name: bool) -> tuple[int, str]:
         for index in range(wanted + 1):
             name_at = at
             if in_object:
-                at = _skip(text, decoder.raw_decode(text, at)[1])
+                at = _skip(text, parse(text, at)[1])
                 at = _skip(text, at + 1)
             if index < wanted:
-                at = _skip(text, _skip(text, decoder.raw_decode(text, at)[1]) + 1)
+                at = _skip(text, _skip(text, parse(text, at)[1]) + 1)
         if at_name and depth == len(path) - 1:
             at = name_at
-    return at, text[at] if text[at] in "{[" else text[at : decoder.raw_decode(text, at)[1]]
+    return at, text[at] if text[at] in "{[" else text[at : parse(text, at)[1]]
 
 
 def _skip(text: str, at: int) -> int:

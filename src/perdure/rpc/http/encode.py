@@ -40,7 +40,10 @@ def to_json(message: Message, *, shorthand: bool = True, pretty: bool = False) -
     """`message` as JSON. `shorthand` writes payloads as the JSON they hold where that loses nothing; `pretty` indents
     by two blanks. Raises `EncodeProblem`."""
     encoded = msgspec.json.encode(_encoder(message.DESCRIPTOR, shorthand)(message))
-    return msgspec.json.format(encoded, indent=2) if pretty else encoded
+    try:
+        return msgspec.json.format(encoded, indent=2) if pretty else encoded
+    except RecursionError:  # nobody reads what is nested that deep
+        return encoded
 
 
 @functools.cache

@@ -8,11 +8,10 @@ import json
 import math
 import re
 import struct
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgspec
-
-from perdure.engine import gotext
 
 Tree = Any
 """JSON as it was read by `parse`: `Pairs`, list, str, `Number`, bool or None."""
@@ -42,16 +41,17 @@ _DECODER = json.JSONDecoder(
 WHITE_SPACE = " \t\r\n"
 
 
-def parse(text: str) -> tuple[Tree, int]:
-    """The first value of `text`, which has no white space in front, and where it ends. Raises `SyntaxProblem`."""
+def parse(text: str, at: int = 0) -> tuple[Tree, int]:
+    """The value of `text` that begins at `at`, and where it ends. Raises `SyntaxProblem`."""
     try:
-        return _DECODER.raw_decode(text)
-    except RecursionError:
-        raise SyntaxProblem("exceeded max depth")
-    except ValueError:
-        from perdure.rpc.http.gosyntax import problem
+        return _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        from perdure.rpc.http.gosyntax import read
 
-        raise SyntaxProblem(problem(text))
+    try:
+        return read(text, _DECODER, at)
+    except ValueError as problem:
+        raise SyntaxProblem(str(problem))
 
 
 def write_tree(tree: Tree) -> bytes:
@@ -59,7 +59,10 @@ def write_tree(tree: Tree) -> bytes:
 
     Raises `OverflowError` for a number that Go can't hold.
     """
-    encoded = msgspec.json.encode(_plain(tree))
+    try:
+        encoded = msgspec.json.encode(_plain(tree))
+    except RecursionError:
+        encoded = write_deep(tree, lambda scalar: msgspec.json.encode(_plain(scalar)))
     for character in b"<>&":
         encoded = encoded.replace(bytes((character,)), b"\\u%04x" % character)
     return encoded.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
@@ -75,6 +78,30 @@ def _plain(tree: Tree) -> object:
         whole = integer(tree, 64)
         return msgspec.Raw((str(whole) if whole is not None else float_text(finite(tree))).encode())
     return tree
+
+
+def write_deep(tree: Tree, scalar: Callable[[Any], bytes]) -> bytes:
+    """`tree`, of lists and objects however deep, as Go writes it; `scalar` does so with all else, names among them."""
+    written: list[bytes] = []
+    left: list[Any] = [tree]
+    while left:
+        each = left.pop()
+        if isinstance(each, bytes):
+            written.append(each)
+        elif isinstance(each, Pairs | dict):
+            members = dict(each)
+            pieces = [piece for name in sorted(members) for piece in (b"," + scalar(name) + b":", members[name])]
+            left += (b"}", *reversed(pieces))
+            if pieces:
+                left[-1] = left[-1][1:]
+            written.append(b"{")
+        elif isinstance(each, list):
+            pieces = [piece for member in each for piece in (b",", member)]
+            left += (b"]", *reversed(pieces[1:])) if pieces else ()
+            written.append(b"[" if pieces else b"null")
+        else:
+            written.append(scalar(each))
+    return b"".join(written)
 
 
 def finite(number: str) -> float:
@@ -95,15 +122,15 @@ def integer(text: str, bits: int, *, signed: bool = True) -> int | None:
         return None
     sign, whole, fraction, exponent = parts.groups()
     fraction = (fraction or "").rstrip("0")
-    digits = whole.lstrip("0") + fraction
+    digits = (whole + fraction).lstrip("0")
     shift = (_bounded(exponent) if digits else 0) - len(fraction)
     if shift < 0:
         if fraction or digits[shift:].strip("0") or len(digits) < -shift:
             return None
-        digits = digits[:shift]
-    elif len(digits) + shift > 20:
+        digits, shift = digits[:shift], 0
+    if len(digits) + shift > 20:
         return None
-    value = gotext.integer(digits + "0" * max(shift, 0) or "0") * (-1 if sign else 1)
+    value = int(digits + "0" * shift or "0") * (-1 if sign else 1)
     if sign and not signed:
         return None
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
@@ -111,7 +138,11 @@ def integer(text: str, bits: int, *, signed: bool = True) -> int | None:
 
 
 def _bounded(exponent: str | None) -> int:
-    return max(-1000, min(1000, gotext.integer(exponent))) if exponent else 0
+    """As a number that is no larger than any text is long."""
+    if not exponent:
+        return 0
+    size = int(exponent.lstrip("+-").lstrip("0")[:10] or "0")
+    return -size if exponent[0] == "-" else size
 
 
 def float_text(value: float, bits: int = 64) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from google.protobuf.descriptor import Descriptor
 
 from perdure.rpc.http.encode import EncodeProblem, Encoder
-from perdure.rpc.http.gojson import Number, Pairs, Tree, base64_bytes, finite, float_text, write_tree
+from perdure.rpc.http.gojson import Number, Pairs, Tree, base64_bytes, finite, float_text, write_deep, write_tree
 
 TYPE_KEY = "_protoMessageType"
 NULL = {"metadata": {"encoding": "YmluYXJ5L251bGw="}}
@@ -61,7 +61,7 @@ def _short(payload: Any) -> object:
         return NULL
     if encoding == b"json/plain" and len(metadata) == 1:
         value = _read(payload.data)
-        return NULL if value is None else _written(value)
+        return NULL if value is None else _shown(value)
     message_type = metadata.get("messageType")
     if encoding == b"json/protobuf" and message_type and len(metadata) == 2:
         value = _read(payload.data)
@@ -70,7 +70,7 @@ def _short(payload: Any) -> object:
         if not isinstance(value, dict):
             kind = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
             raise ValueError(f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
-        return _written(value | {TYPE_KEY: message_type.decode("utf-8", "replace")})
+        return _shown(value | {TYPE_KEY: message_type.decode("utf-8", "replace")})
     return LONG
 
 
@@ -85,15 +85,25 @@ def _constant(name: str) -> object:
     raise json.JSONDecodeError(name, name, 0)
 
 
+_DECODER = json.JSONDecoder(parse_int=_float, parse_float=_float, parse_constant=_constant)
+
+
 def _read(data: bytes) -> Any:
     """Raises `ValueError` in Go's words."""
     text = data.decode("utf-8", "replace")
     try:
-        return json.loads(text, parse_int=_float, parse_float=_float, parse_constant=_constant)
+        return _DECODER.decode(text)
     except (json.JSONDecodeError, RecursionError):
-        from perdure.rpc.http.gosyntax import problem
+        from perdure.rpc.http.gosyntax import read
 
-        raise ValueError(problem(text, whole=True))
+    return read(text, _DECODER, whole=True)[0]
+
+
+def _shown(value: Any) -> object:
+    try:
+        return _written(value)
+    except RecursionError:
+        return msgspec.Raw(write_deep(value, lambda scalar: msgspec.json.encode(_written(scalar))))
 
 
 def _written(value: Any) -> object:
