@@ -81,7 +81,7 @@ PERMANENT_HEADERS = frozenset(
 
 FORWARDED_HEADERS = frozenset(("authorization-extras", "client-name", "client-version"))
 METADATA_PREFIX = "grpc-metadata-"
-TIMEOUT = re.compile(r"([+-]?)0*(\d+)([HMSmun])", re.ASCII)
+TIMEOUT = re.compile(r"([+-]?)0*(\d{1,19})([HMSmun])", re.ASCII)
 TIMEOUT_UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
@@ -254,13 +254,10 @@ class Request:
         if not text:
             return None
         match = TIMEOUT.fullmatch(text)
-        if (
-            match is None
-            or len(match.group(2)) > 19
-            or not -(1 << 63) <= int(match.group(1) + match.group(2)) < 1 << 63
-        ):
+        count = 1 << 63 if match is None else int(match.group(1) + match.group(2))
+        if match is None or not -(1 << 63) <= count < 1 << 63:
             raise InvalidArgument(f"invalid grpc-timeout: {text}")
-        seconds = int(match.group(1) + match.group(2)) * TIMEOUT_UNITS_S[match.group(3)]
+        seconds = count * TIMEOUT_UNITS_S[match.group(3)]
         return seconds if seconds != 0 else None
 
     def metadata(self) -> dict[str, str | bytes]:
