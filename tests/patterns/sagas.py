@@ -201,6 +201,27 @@ class Late:
         return task.cancelling()
 
 
+@workflow.defn
+class Careless:
+    """What is refused by now: steps of a group outside of its block, a pivot beside a step."""
+
+    @workflow.run
+    async def run(self, then: str) -> None:
+        async with Saga(options=QUICK, undo_options=UNDO) as saga:
+            group = saga.parallel()
+            if then == "after the group":
+                async with group:
+                    await group.start(act, "seat", undo=revoke)
+            if then == "pivot":
+                task = asyncio.create_task(saga.step(act, "seat", undo=revoke))
+                await asyncio.sleep(0)
+                saga.pivot()
+                await task
+            else:
+                await group.start(act, "room", undo=revoke)
+            await saga.step(act, "money", undo=None if then == "pivot" else revoke)
+
+
 ELSEWHERE = UNDO.but(
     task_queue="elsewhere", attempts=3, first_retry=timedelta(seconds=2), never_retry=("Never", KeyError)
 )

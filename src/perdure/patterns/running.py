@@ -16,15 +16,22 @@ class Running:
 
     def __init__(self) -> None:
         self._steps: dict[workflow.ActivityHandle[Any], asyncio.Task[Any]] = {}
+        self._undoable: set[workflow.ActivityHandle[Any]] = set()
 
-    def add(self, handle: workflow.ActivityHandle[Any]) -> None:
+    def add(self, handle: workflow.ActivityHandle[Any], *, undoable: bool) -> None:
         """One more, begun by the current task."""
         self._steps[handle] = current_task()
+        if undoable:
+            self._undoable.add(handle)
         handle.add_done_callback(self._ended)
 
     def any(self) -> bool:
         """Whether there are some to be waited for."""
         return bool(self._steps) and workflow.patched(WAITS)
+
+    def undoable(self) -> bool:
+        """Whether one of them can be undone."""
+        return any(not handle.done() for handle in self._undoable)
 
     async def failure(self) -> BaseException | None:
         """Wait until none runs; the error of the first task that fails meanwhile, or the cancellation that comes.
@@ -57,6 +64,7 @@ class Running:
 
     def _ended(self, handle: Any) -> None:
         self._steps.pop(handle, None)
+        self._undoable.discard(handle)
 
 
 def current_task() -> asyncio.Task[Any]:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 from perdure.patterns import options as presets
@@ -35,10 +35,15 @@ from perdure.patterns.keys import step_key
 from perdure.patterns.notes import MEMO, Note, difference
 from perdure.patterns.options import Options
 from perdure.patterns.running import WAITS, current_task
+from perdure.patterns.snapshot import snapshot
 
 R = TypeVar("R")
 P = ParamSpec("P")
 Args = TypeVarTuple("Args")
+
+STRICT = "perdure-saga-strict"
+"""The change by which steps of a group outside of its block, and a pivot beside a step, are refused. It is asked about
+where that happens only: runs that were begun before go on, and no other run has it in its history."""
 
 
 class SagaDeadline(ApplicationError):
@@ -141,7 +146,8 @@ class Saga:
     def pivot(self) -> None:
         """From here on the saga only goes forward: nothing is undone any more, and the deadline is off.
 
-        Raises `SagaDeadline` if that has passed and the body has caught its cancellation: it is too late then.
+        Raises `SagaDeadline` if that has passed and the body has caught its cancellation: it is too late then; and
+        `RuntimeError` while a step runs that has an `undo`: await it first, it may fail yet.
 
         await saga.step(charge, order, undo=refund)
         saga.pivot()
@@ -149,6 +155,8 @@ class Saga:
         """
         if self._expired and not self._pivoted and workflow.patched(WAITS):
             raise self._too_late()
+        if not self._pivoted and self._ledger.running.undoable() and workflow.patched(STRICT):
+            raise RuntimeError("a step with an undo still runs, and may fail: await it before the pivot")
         self._stop_timer()
         if not self._pivoted:
             self._over()
@@ -183,6 +191,8 @@ class Saga:
         """Execute an activity whose effect is undone by the activity `undo`, with the same arguments.
 
             seat = await saga.step(reserve_seat, trip, undo=release_seat, options=options.flaky_api)
+
+        What the arguments are now counts, whatever the workflow changes in them before they are undone.
 
         A step that is cancelled is waited for, so that it is not undone while it acts; it hears of the cancellation by
         its heartbeats. When it completes nevertheless, the cancellation still ends the body. Raises `TypeError` if
@@ -230,6 +240,8 @@ class Saga:
         else:
             self._check_open()
             compensation = self._compensation(undo, args, undo_options)
+            if any(isinstance(each, RawValue) for each in compensation.args):
+                args = tuple(compensation.args)  # what can be converted but not copied, may be gone after that
             if group is None:
                 self._ledger.groups.append([compensation])
             else:
@@ -239,12 +251,13 @@ class Saga:
             config["summary"] = str(note)
         start: Callable[..., workflow.ActivityHandle[Any]] = workflow.start_activity
         handle = start(fn, args=args, **config)
-        self._ledger.running.add(handle)
+        self._ledger.running.add(handle, undoable=undo is not None)
         return handle
 
     def _compensation(self, fn: Callable[..., Any], args: tuple[Any, ...], options: Options | None) -> Compensation:
         check_activity(fn)
-        return Compensation(step_key(self._registry.next_step()), fn, args, options or self._undo_options)
+        kept = snapshot(args, workflow.payload_converter)
+        return Compensation(step_key(self._registry.next_step()), fn, kept, options or self._undo_options)
 
     def _check_running(self) -> None:
         if not self._entered or self._closed or self._ledger.state != "running":
@@ -310,9 +323,11 @@ class Parallel:
         self._saga = saga
         self._compensations: list[Compensation] = []
         self._handles: list[workflow.ActivityHandle[Any]] = []
+        self._open = False
 
     async def __aenter__(self) -> Self:
         self._saga._check_running()
+        self._open = True
         self._saga._ledger.groups.append(self._compensations)
         return self
 
@@ -342,7 +357,9 @@ class Parallel:
         options: Options | None = None,
         undo_options: Options | None = None,
     ) -> workflow.ActivityHandle[Any]:
-        """Start a step; its `result()` is there after the block."""
+        """Start a step; its `result()` is there after the block. Raises `RuntimeError` outside of it."""
+        if not self._open and workflow.patched(STRICT):
+            raise RuntimeError("steps of a group belong inside its block: `async with saga.parallel() as group`")
         handle = self._saga._start(fn, args, undo, options, undo_options, group=self._compensations)
         self._handles.append(handle)
         return handle
@@ -351,6 +368,7 @@ class Parallel:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         cancelled = await self._all_ended(abandoned=error is not None)
+        self._open = False
         if cancelled is not None:
             raise cancelled
         if error is None:
