@@ -113,6 +113,28 @@ async def test_heartbeats_come_while_work_moves_and_stop_when_it_stalls():
     assert beats[-1] == (Cursor(1),)
 
 
+@pytest.mark.parametrize("details", [[], [{"row": 1}]])
+async def test_what_is_changed_in_a_cursor_and_not_saved_is_not_told(details):
+    beats = []
+
+    async def work():
+        async with progress(Cursor, stall_timeout=timedelta(minutes=1)) as p:
+            cursor = p.cursor or Cursor(1)
+            if not details:
+                p.save(cursor)
+            cursor.row = 2
+            told = len(beats)
+            while len(beats) < told + 2:
+                await asyncio.sleep(0.01)
+            p.save(cursor)
+
+    env = environment(heartbeat_details=details)
+    env.on_heartbeat = lambda *details: beats.append(details)
+    await env.run(work)
+    assert {cursor.row for beat in beats[:-1] for cursor in beat} == {1}
+    assert beats[-1] == (Cursor(2),)
+
+
 async def test_without_a_heartbeat_timeout_it_refuses_to_run():
     async def work():
         progress(Cursor, stall_timeout=STALL)

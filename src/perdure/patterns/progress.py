@@ -19,12 +19,15 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
+
+from perdure.patterns.snapshot import snapshot
 
 C = TypeVar("C")
 
@@ -46,7 +49,8 @@ class Progress(Generic[C]):
                 non_retryable=True,
             )
         self.cursor: C | None = _cursor(cursor_type, info.heartbeat_details)
-        """What was saved last, by an attempt before at first; None: nothing."""
+        """What was saved last, by an attempt before at first; None: nothing. To change it does not save it."""
+        self._saved = _details(self.cursor)
         self._stall_s = stall_timeout.total_seconds()
         self._every_s = info.heartbeat_timeout.total_seconds() / BEATS
         self.stalled = False
@@ -59,9 +63,11 @@ class Progress(Generic[C]):
     def save(self, cursor: C) -> None:
         """Work has moved on to here: all before it is done, and is not done again: `p.save(row.number)`.
 
+        The cursor as it is now is kept; what is changed in it later counts when it is saved again.
         Raises `CancelledError` if a sync activity is cancelled; an async one is cancelled by itself.
         """
         self.cursor = cursor
+        self._saved = _details(cursor)
         self.alive()
 
     def alive(self) -> None:
@@ -115,10 +121,7 @@ class Progress(Generic[C]):
             self._beat()
 
     def _beat(self) -> None:
-        if self.cursor is None:
-            activity.heartbeat()
-        else:
-            activity.heartbeat(self.cursor)
+        activity.heartbeat(*self._saved)
 
 
 def progress(cursor_type: type[C], *, stall_timeout: timedelta) -> Progress[C]:
@@ -134,6 +137,11 @@ def progress(cursor_type: type[C], *, stall_timeout: timedelta) -> Progress[C]:
     `NoHeartbeatTimeout` if there is no such timeout, `WrongCursor` if the last cursor is of another type.
     """
     return Progress(cursor_type, stall_timeout)
+
+
+def _details(cursor: Any) -> Sequence[Any]:
+    """What heartbeats have. The work may change its cursor before it has come there, and they come at any time."""
+    return () if cursor is None else snapshot((cursor,), activity.payload_converter)
 
 
 def _cursor(cursor_type: type[C], details: Any) -> C | None:
