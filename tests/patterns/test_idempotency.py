@@ -205,6 +205,69 @@ def test_a_late_step_is_refused_after_its_undo_and_a_double_undo_does_nothing(ba
     assert raised.value.type == "IdempotencyRefused" and bank.balance() == 0
 
 
+@pytest.mark.parametrize("how", ["create_engine", "execution_options"])
+def test_an_engine_that_commits_by_itself_is_refused_before_anything_is_done(bank, how):
+    if how == "create_engine":
+        engine = sa.create_engine(bank.store.engine.url, isolation_level="AUTOCOMMIT")
+    else:
+        engine = bank.store.engine.execution_options(isolation_level="AUTOCOMMIT")
+    proper, bank.store = bank.store, Store(engine)
+    for fn, key in ((bank.charge(), "wf/run/step#1"), (bank.refund(), "wf/run/step#1/undo")):
+        with pytest.raises(ApplicationError, match="AUTOCOMMIT") as raised:
+            attempt(fn, ORDER, key=key)
+        assert raised.value.type == "IdempotencyTransaction" and raised.value.non_retryable
+    engine.dispose()
+    bank.store = proper
+    assert bank.calls == 0 and attempt(bank.charge(), ORDER).balance == 900
+
+
+def test_an_engine_that_begins_as_sqlalchemy_advises_is_taken(bank):
+    engine = sa.create_engine(bank.store.engine.url)
+    sa.event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    bank.store = Store(engine)
+    assert attempt(bank.charge(), ORDER) == attempt(bank.charge(), ORDER)
+    assert bank.balance() == 900
+    engine.dispose()
+
+
+@pytest.mark.parametrize("how", ["commit", "rollback", "close"])
+def test_a_function_that_ends_its_transaction_is_refused_and_nothing_is_kept(bank, how):
+    @activity.defn
+    @idempotent(bank.store)
+    def pay(tx: Session, order: Order) -> None:
+        tx.execute(money.insert().values(who=order.who, cents=order.cents))
+        getattr(tx, how)()
+
+    for _ in range(2):
+        with pytest.raises(ApplicationError, match="ends its transaction itself") as raised:
+            attempt(pay, ORDER)
+        assert raised.value.type == "IdempotencyTransaction" and raised.value.non_retryable
+    assert bank.balance() == 0
+
+
+def test_savepoints_are_fine(bank):
+    @activity.defn
+    @idempotent(bank.store)
+    def pay(tx: Session, order: Order) -> int:
+        with tx.begin_nested():
+            tx.execute(money.insert().values(who=order.who, cents=order.cents))
+        with tx.begin_nested() as part:
+            tx.execute(money.insert().values(who=order.who, cents=order.cents))
+            part.rollback()
+        return bank.balance(tx)
+
+    assert attempt(pay, ORDER) == attempt(pay, ORDER) == bank.balance() == 900
+
+
+def test_a_key_that_was_committed_without_its_result_is_told(bank):
+    attempt(bank.charge(), ORDER)
+    with Session(bank.store.engine) as tx, tx.begin():
+        tx.execute(sa.update(bank.store.table).values(result=None))
+    with pytest.raises(ApplicationError, match="may have acted"):
+        attempt(bank.charge(), ORDER)
+
+
 def test_misuse_is_refused_in_words(bank):
     async def late(tx: Session, order: Order) -> None: ...
 

@@ -131,3 +131,13 @@ def test_a_step_and_its_undo_at_the_same_time_come_to_nothing(bank, _):
     assert bank.balance() == 0 and set(told) <= {"", "IdempotencyRefused"}
     with pytest.raises(ApplicationError, match="was undone"):
         attempt(bank.charge(), ORDER)
+
+
+def test_an_engine_that_commits_by_itself_is_refused_before_anything_is_done(bank, address):
+    proper, engine = bank.store, sa.create_engine(address, isolation_level="AUTOCOMMIT")
+    bank.store = Store(engine)
+    with pytest.raises(ApplicationError, match="AUTOCOMMIT"):
+        attempt(bank.charge(), ORDER)
+    engine.dispose()
+    bank.store = proper
+    assert bank.calls == 0 and attempt(bank.charge(), ORDER).balance == 900

@@ -17,10 +17,11 @@ def refund(tx: Session, order: Order) -> None:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, get_type_hints
 
@@ -39,6 +40,9 @@ R = TypeVar("R")
 
 REFUSED = "refused"
 """What stands in place of a fingerprint where a key may not act any more."""
+
+NO_TRANSACTION = "IdempotencyTransaction"
+"""The type of errors of who does without the transaction, in which the key and its effect belong together."""
 
 KEPT_ARGUMENTS_BYTES = 64 * 1024
 """Larger arguments are known by their fingerprint alone, also after their types have evolved."""
@@ -102,6 +106,9 @@ class Store:
     def _claim(self, tx: Session, key: str, fingerprint: str, arguments: bytes | None, expires: timedelta) -> bool:
         """Take the key, whose row stays locked until the end of the transaction; False if it is taken."""
         tx.execute(sa.delete(self.table).where(self.table.c.key == key, self.table.c.expires_s < _now_s()))
+        if _commits_by_itself(tx):
+            text = "the engine commits each statement by itself (AUTOCOMMIT): give `Store` one that has transactions"
+            raise _refusal(text, NO_TRANSACTION)
         insert = sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert
         row = {"key": key, "fingerprint": fingerprint, "arguments": arguments, "expires_s": _now_s(expires)}
         # Drivers do not count the rows of an insert reliably.
@@ -118,7 +125,8 @@ def idempotent(
     first result without acting; with other arguments it fails with `IdempotencyConflict`, after `Store.refuse` with
     `IdempotencyRefused`; neither is tried again. Arguments whose types have got or lost fields since are the same, if
     the first ones, read as those types, are. Attempts at the same time wait for each other. When it raises, nothing is
-    kept. `expires` is how long a key is remembered: it has to be longer than the activity is tried.
+    kept. Neither it nor the engine may commit by itself: `IdempotencyTransaction`, which is not tried again either.
+    `expires` is how long a key is remembered: it has to be longer than the activity is tried.
 
     Example:
         @activity.defn
@@ -170,7 +178,8 @@ def _once(
     kept = arguments if len(arguments) <= KEPT_ARGUMENTS_BYTES else None
     with Session(store.engine, expire_on_commit=False) as tx, tx.begin():
         if store._claim(tx, key, fingerprint, kept, expires):
-            result = fn(tx, *args)
+            with _held_open(tx, key):
+                result = fn(tx, *args)
             [payload] = converter.to_payloads([result])
             done = sa.update(store.table).where(store.table.c.key == key)
             tx.execute(done.values(result=payload.SerializeToString()))
@@ -182,8 +191,41 @@ def _once(
         raise _refusal(f"{key} was undone: it may not act any more", "IdempotencyRefused")
     if found.fingerprint != fingerprint and _evolved(converter, found.arguments, types) != fingerprint:
         raise _refusal(f"{key} has acted with other arguments", "IdempotencyConflict")
+    if found.result is None:
+        raise _refusal(f"{key} may have acted: it was committed before its function had ended", NO_TRANSACTION)
     [value] = converter.from_payloads([Payload.FromString(found.result)], [result_type] if result_type else None)
     return value
+
+
+@contextlib.contextmanager
+def _held_open(tx: Session, key: str) -> Iterator[None]:
+    """Around a function that may not end the transaction: the key would be kept without a result, or be lost."""
+    text = (
+        f"{key} ends its transaction itself: leave commit, rollback and close to `idempotent`; begin_nested() is fine"
+    )
+    refused = _refusal(text, NO_TRANSACTION)
+    outer = tx.get_transaction()
+
+    def before_commit(_: Session) -> None:
+        if not tx.in_nested_transaction():
+            raise refused
+
+    sa.event.listen(tx, "before_commit", before_commit)
+    try:
+        yield
+    finally:
+        sa.event.remove(tx, "before_commit", before_commit)
+    if tx.get_transaction() is not outer:
+        raise refused
+
+
+def _commits_by_itself(tx: Session) -> bool:
+    """Whether no transaction is open after a statement that writes, as far as the driver tells."""
+    driver = tx.connection().connection.driver_connection
+    in_transaction = getattr(driver, "in_transaction", None)  # sqlite3, where a mode alone does not tell
+    if isinstance(in_transaction, bool):
+        return not in_transaction
+    return getattr(driver, "autocommit", False) is True  # psycopg, psycopg2, pg8000
 
 
 def _refusal(text: str, error_type: str) -> ApplicationError:
