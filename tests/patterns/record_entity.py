@@ -5,6 +5,7 @@ import contextlib
 
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from tests.patterns.bursts import Burst
 from tests.patterns.carts import Cart, Item, price
 from tests.patterns.lives import Nag, kept, load, save
 from tests.patterns.resets import reset_first_run
@@ -55,6 +56,18 @@ async def record_entity(env, keep):
             await keep(f"entity-reset-{number}", env.client.get_workflow_handle("entity-reset"), run_id)
     for moment in ("load", "save", "failing-save"):
         await _closes(env, keep, moment)
+    await _burst(env, keep)
+
+
+async def _burst(env, keep):
+    """More messages at once than are handled in one workflow task."""
+    burst = Burst.of(env.client, "entity-burst", task_queue="burst")
+    for number in range(420):
+        await burst.tick(str(number))
+    async with env.worker(Burst, task_queue="burst"):
+        while "419" not in await burst.ticks():
+            await asyncio.sleep(0.01)
+        await keep("entity-burst", env.client.get_workflow_handle("entity-burst"))
 
 
 async def _closes(env, keep, moment):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy
+from tests.patterns.bursts import Burst
 from tests.patterns.carts import Cart, Item, price
 from tests.patterns.lives import Nag, load, save
 from tests.patterns.twins.entity import CartByHand, Kept
@@ -69,4 +70,4 @@ async def test_what_continue_as_new_costs(perdure):
 
 
 def test_histories_of_every_release_replay():
-    assert_replays([Cart, Nag], str(HISTORIES / "*-entity-*.json"))
+    assert_replays([Burst, Cart, Nag], str(HISTORIES / "*-entity-*.json"))

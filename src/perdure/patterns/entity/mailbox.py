@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import copy
 import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from temporalio.exceptions import ApplicationError
 
 from perdure.patterns.entity import errors
 from perdure.patterns.entity.carried import UPDATE, Carried, DeadLetters, Later, Letter, Reply, Window, digest, opened
+from perdure.patterns.entity.copies import copied
 from perdure.patterns.entity.errors import refusal
 from perdure.patterns.entity.handlers import Definition
 from perdure.patterns.entity.plan import Plan
@@ -38,6 +38,10 @@ LATER = 1000
 """Signals that an entity may have planned to send itself."""
 BURST = 200
 """Messages handled in one go; the SDK lets a workflow think for two seconds at most."""
+BURST_BYTES = 500_000
+"""Of the state, once for each of them: it is copied and encoded each time, some 100 ms for these."""
+BREATH = "perdure-entity-breath-"
+"""Patches that keep after how many messages of a run there was a pause before `BURST` of them."""
 
 
 @dataclass(eq=False)
@@ -64,6 +68,15 @@ class Message:
         return len(self.id) + sum(each.ByteSize() for each in self.args)
 
 
+@dataclass
+class Burst:
+    """Messages handled in one workflow task, which the length of its history tells from others."""
+
+    length: int = 0
+    count: int = 0
+    bytes: int = 0
+
+
 class Mailbox:
     """All that an entity's run holds. `view` makes what handlers see as `self`, of a state and a message id."""
 
@@ -80,7 +93,9 @@ class Mailbox:
         self.busy = self.closing = False
         self._view = view
         self._signals = self._updates = 0
-        self._burst = (0, 0)
+        self._burst = Burst()
+        self._burst_limit = BURST
+        self._taken = 0
         self._tried = False
         self.later: dict[str, Later] = {}
         self.received = 0
@@ -183,7 +198,7 @@ class Mailbox:
         definition, values = self._understood("query", name, payloads)
         if not self.loaded:
             raise refusal(f"{errors.LOADING}: ask again when the state is loaded", errors.LOADING)
-        return definition.fn(self._view(copy.deepcopy(self.state), ""), *values)
+        return definition.fn(self._view(copied(self.state), ""), *values)
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -264,11 +279,37 @@ class Mailbox:
 
     async def _pause(self) -> None:
         """Think no longer than the SDK allows: what came in one workflow task may be thousands of messages."""
-        length = workflow.info().get_current_history_length()
-        count = self._burst[1] + 1 if self._burst[0] == length else 0
-        self._burst = (length, count)
-        if count >= BURST:
+        length, cost = workflow.info().get_current_history_length(), self._cost()
+        if self._burst.length != length:
+            self._burst = Burst(length)
+        if self._burst.count >= self._burst_limit or self._is_long(cost):
             await workflow.sleep(0.001, summary="a breath between many messages")
+            # A full burst does not count the message that has waited: histories know bursts of that length.
+            full = self._burst_limit == BURST
+            self._burst = Burst(workflow.info().get_current_history_length(), -1 if full else 0)
+        self._burst.count += 1
+        self._burst.bytes += cost
+        self._taken += 1
+
+    def _cost(self) -> int:
+        """Of the next message, in bytes of the state: two copies and an encoding of it, and a copy for each check."""
+        assert self._encoded is not None
+        checks = len(self.plan.checks.get(self.queue[0].name, ()))
+        return len(self._encoded.data) * (3 + checks) // 3
+
+    def _is_long(self, cost: int) -> bool:
+        """Whether this burst has cost enough.
+
+        The size of a state is not the same at a replay by newer code, whose classes have more fields. So a pause is
+        where the history has a mark for it, and later bursts of the run are no longer, which needs no marks.
+        """
+        burst = self._burst
+        if burst.bytes == 0 or (not workflow.unsafe.is_replaying() and burst.bytes + cost <= BURST_BYTES):
+            return False
+        if not workflow.patched(f"{BREATH}{self._taken}"):
+            return False
+        self._burst_limit = 1 << max(burst.count, 1).bit_length() - 1
+        return True
 
     async def _take(self, message: Message) -> None:
         known = self.window.replies.get(message.id)
@@ -308,11 +349,11 @@ class Mailbox:
     async def _handle(self, kind: Any, message: Message) -> tuple[Any, Payload, dict[str, Later], Reply]:
         definition, values = self._understood(kind, message.name, message.args)
         self._check(message.id, definition, values)
-        view = self._view(copy.deepcopy(self.state), message.id)
+        view = self._view(copied(self.state), message.id)
         result = definition.fn(view, *values)
         if inspect.isawaitable(result):
             result = await result
-        state = copy.deepcopy(view.state)
+        state = copied(view.state)
         encoded, reply = self._encode(state), Reply("none")
         if kind == "update":
             payload = workflow.payload_converter().to_payload(result)
@@ -343,7 +384,7 @@ class Mailbox:
     def _check(self, key: str, definition: Definition, values: Sequence[Any]) -> None:
         for fn in self.plan.checks.get(definition.name, ()):
             try:
-                fn(self._view(copy.deepcopy(self.state), key), *values)
+                fn(self._view(copied(self.state), key), *values)
             except (workflow.NondeterminismError, workflow.ReadOnlyContextError, ApplicationError):
                 raise
             except Exception as error:
