@@ -1,12 +1,15 @@
 """Entities: each message acts once and in its turn, whatever goes wrong when."""
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from tests.patterns.carts import Cart, CartState, Item, price
+
+from perdure.patterns import Entity, check, update
 
 LAMP = Item("lamp", 1900)
 
@@ -74,6 +77,32 @@ async def test_a_check_is_asked_again_when_the_turn_comes(perdure, faults):
         assert sorted(isinstance(each, WorkflowUpdateFailedError) for each in results) == [False, False, True]
         [error] = [each for each in results if isinstance(each, WorkflowUpdateFailedError)]
         assert error.cause.type == "Full"
+
+
+@dataclass
+class Number:
+    n: int = 0
+
+
+class Adder(Entity[Number]):
+    @update
+    def add(self, what: str, by: int = 1, times: int = 2) -> int:
+        self.state.n += by * times
+        return self.state.n
+
+    @check(add)
+    def _few(self, what: str, by: int, times: int) -> None:
+        if by * times > 10:
+            raise ValueError(f"{by} times {times} is too much")
+
+
+async def test_a_check_is_asked_with_the_defaults_of_what_was_not_sent(perdure, faults):
+    async with perdure.worker(Adder, task_queue="adders"):
+        adder = Adder.of(perdure.client, "a", task_queue="adders")
+        assert await adder.add("x") == 2
+        assert await adder.add("x", 5) == 12
+        assert await adder.add("x", 1, 10) == 22
+        assert "6 times 2 is too much" in str(await refused(adder.add("x", 6)))
 
 
 async def test_the_same_message_acts_once_and_gets_the_first_reply(perdure, faults):

@@ -256,6 +256,46 @@ async def test_an_input_that_is_none_of_an_entity_s_fails_it(perdure):
         assert "an entity is started without input" in str(raised.value.cause)
 
 
+async def test_an_initial_state_of_another_class_is_refused(perdure):
+    with pytest.raises(TypeError, match="initial is of the class Old, and the state of Counter of Count: give one of"):
+        Counter.of(perdure.client, "c", task_queue="counters", initial=Old())
+
+
+@dataclass
+class Words:
+    n: str = "many"
+
+
+class Wordy(Entity[Words], name="Steps"):
+    @signal
+    def hint(self, what: str) -> None: ...
+
+
+async def test_an_initial_state_that_is_none_of_its_fails_it(perdure):
+    """As a client of other code may give it."""
+    await Wordy.of(perdure.client, "s", task_queue="steps", initial=Words()).hint("x")
+    async with perdure.worker(Steps, task_queue="steps"):
+        with pytest.raises(WorkflowFailureError) as raised:
+            await perdure.client.get_workflow_handle("s").result()
+    assert "the state that this Steps was started with can't be read" in str(raised.value.cause)
+
+
+async def test_a_state_that_newer_code_can_not_read_waits_for_code_that_can(perdure):
+    async with perdure.worker(Wordy, task_queue="steps"):
+        wordy = Wordy.of(perdure.client, "s", task_queue="steps", initial=Words())
+        await wordy.hint("x")
+        while not (await wordy.status())["handled"]:
+            await asyncio.sleep(0.01)
+    perdure.allow_task_failures()
+    async with perdure.worker(Steps, task_queue="steps"):
+        await wordy.hint("y")
+        while not perdure.task_failures:
+            await asyncio.sleep(0.01)
+    async with perdure.worker(Wordy, task_queue="steps"):
+        while (await wordy.status())["handled"] < 2:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.perdure(time="manual")
 async def test_signals_that_it_sends_itself_later(perdure):
     kept.clear()

@@ -73,6 +73,16 @@ def check_state(cls: type, state_type: Any, carries_all: bool) -> None:
         )
 
 
+def check_initial(name: str, state_type: Any, initial: Any) -> None:
+    """What an entity of the class `name` is to begin with, if anything. Raises `TypeError`."""
+    wanted = typing.get_origin(state_type) or state_type
+    if initial is not None and isinstance(wanted, type) and not isinstance(initial, wanted):
+        found = type(initial).__name__
+        raise TypeError(
+            f"initial is of the class {found}, and the state of {name} of {wanted.__name__}: give one of that"
+        )
+
+
 def check_types(cls: type, definition: Definition) -> None:
     """Of the arguments and the result of a handler. Raises `TypeError`."""
     parameters = [*inspect.signature(definition.fn).parameters][1:]

@@ -21,7 +21,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.common import RawValue
 
-from perdure.patterns.entity.classes import check_members, check_state, is_pydantic, state_type_of
+from perdure.patterns.entity.classes import check_initial, check_members, check_state, is_pydantic, state_type_of
 from perdure.patterns.entity.client import DeadLetter, Reference
 from perdure.patterns.entity.handlers import Signal
 from perdure.patterns.entity.life import live
@@ -177,6 +177,7 @@ class Entity(Generic[S]):
 
         cart = Cart.of(client, "cart-ann", task_queue="carts")
         """
+        check_initial(cls.__name__, cls._plan.state_type, initial)
         reference = Reference(client, cls._plan, id, task_queue, initial, patience)
         entity = object.__new__(cls)
         entity.__dict__["_reference"] = reference

@@ -29,6 +29,8 @@ class Definition:
     name: str = ""
     types: list[Any] = field(default_factory=list)
     required: int = 0
+    defaults: list[Any] = field(default_factory=list)
+    """Of the last parameters."""
     result: Any = None
 
     def read(self, owner: type) -> None:
@@ -49,7 +51,8 @@ class Definition:
             if parameter.name not in hints:
                 raise TypeError(f"{where}: {parameter.name} has no type, so it can't be decoded")
         self.types = [hints[parameter.name] for parameter in parameters]
-        self.required = sum(parameter.default is parameter.empty for parameter in parameters)
+        self.defaults = [parameter.default for parameter in parameters if parameter.default is not parameter.empty]
+        self.required = len(parameters) - len(self.defaults)
         self.result = hints.get("return")
         if self.kind == "query" and inspect.iscoroutinefunction(self.fn):
             raise TypeError(f"{where}: a query can't be async; it may only look at the state")
@@ -230,7 +233,7 @@ def check(handler: SendsAll[*Args, Any]) -> Callable[[Callable[[Any, *Args], Non
             raise ValueError("a price is above zero")
 
     It is asked again when the message's turn comes, since messages before it may have changed the state. A signal
-    can't be refused: it becomes a dead letter.
+    can't be refused: it becomes a dead letter. Arguments that were not sent are the handler's defaults.
     """
 
     if not isinstance(handler, Update | Signal):

@@ -23,7 +23,7 @@ from perdure.patterns.entity.carried import UPDATE, Carried, DeadLetters, Later,
 from perdure.patterns.entity.copies import copied
 from perdure.patterns.entity.errors import refusal
 from perdure.patterns.entity.handlers import Definition
-from perdure.patterns.entity.plan import Plan
+from perdure.patterns.entity.plan import Plan, told
 from perdure.patterns.entity.same import is_same, print_of
 from perdure.patterns.holder import was_reset
 
@@ -40,6 +40,8 @@ BURST = 200
 """Messages handled in one go; the SDK lets a workflow think for two seconds at most."""
 BURST_BYTES = 500_000
 """Of the state, once for each of them: it is copied and encoded each time, some 100 ms for these."""
+GIVEN = "perdure-entity-given"
+"""Patch of first runs that fail, since they were started with a state that is none of the class."""
 BREATH = "perdure-entity-breath-"
 """Patches that keep after how many messages of a run there was a pause before `BURST` of them."""
 
@@ -103,17 +105,26 @@ class Mailbox:
         """What `received` was when the state was saved."""
         self.last = workflow.now()
         if start is not None:
-            self.restore(start)
+            self.restore(start, given=workflow.info().continued_run_id is None)
 
-    def restore(self, payload: Payload) -> None:
-        """Go on from what was carried, or saved, or given at the start."""
+    def restore(self, payload: Payload, given: bool = False) -> None:
+        """Go on from what was carried, or saved, or given by a client at the start."""
         carried = Carried.read(payload, self.window, self.dead)
-        converter = workflow.payload_converter()
-        self._keep(self.plan.decode_state(carried.version, carried.state, converter))
+        self._keep(self._decoded(carried, given))
         self.handled = self.handled_before = carried.handled
         self.later = carried.later
         for name, key, args, again in carried.signals:
             self._enqueue(Message(name, key, args, remembered=bool(again), taken_along=again == UPDATE))
+
+    def _decoded(self, carried: Carried, given: bool) -> Any:
+        """The state. That of another run waits for code that can read it; what a client gave nobody can read."""
+        try:
+            return self.plan.decode_state(carried.version, carried.state, workflow.payload_converter())
+        except Exception as error:
+            if not given or carried.version != self.plan.version or not workflow.patched(GIVEN):
+                raise
+            text = f"the state that this {self.plan.name} was started with can't be read: {told(error)}"
+            raise refusal(text, errors.UNDECODABLE) from error
 
     def begin(self) -> None:
         """With the first state of all."""
@@ -382,9 +393,10 @@ class Mailbox:
             raise refusal(str(error), errors.UNDECODABLE) from error
 
     def _check(self, key: str, definition: Definition, values: Sequence[Any]) -> None:
+        left_out = definition.defaults[len(values) - definition.required :]
         for fn in self.plan.checks.get(definition.name, ()):
             try:
-                fn(self._view(copied(self.state), key), *values)
+                fn(self._view(copied(self.state), key), *values, *left_out)
             except (workflow.NondeterminismError, workflow.ReadOnlyContextError, ApplicationError):
                 raise
             except Exception as error:

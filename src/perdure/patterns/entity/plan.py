@@ -101,7 +101,7 @@ class Plan:
         try:
             return converter.from_payloads(list(args), definition.types[: len(args)])
         except Exception as error:
-            raise ValueError(f"the arguments of {definition.name} can't be decoded: {_told(error)}") from error
+            raise ValueError(f"the arguments of {definition.name} can't be decoded: {told(error)}") from error
 
     def decode_state(self, version: int, state: Payload, converter: PayloadConverter) -> Any:
         """A state of any version up to this one's."""
@@ -129,6 +129,6 @@ class Plan:
         return self.state_type()
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """An error and what it comes from, in a line."""
     return f"{error}: {error.__cause__}" if error.__cause__ else str(error)
