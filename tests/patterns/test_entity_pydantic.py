@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from perdure.patterns import Entity, update
+from perdure.patterns import Entity, Limits, update
 
 pydantic = pytest.importorskip("pydantic")
 converters = pytest.importorskip("temporalio.contrib.pydantic")
@@ -32,3 +32,23 @@ async def test_a_state_of_pydantic(perdure):
         await shop.raised(Decimal("0.1"))
         assert await shop.raised(Decimal("0.2"), message_id="m") == Price(amount=Decimal("0.3"))
         assert await shop.raised(Decimal("0.2"), message_id="m") == Price(amount=Decimal("0.3"))
+
+
+class Text(pydantic.BaseModel):
+    text: str = ""
+
+
+class Document(Entity[Text], limits=Limits(messages_a_run=3)):
+    @update
+    def put(self, text: str) -> int:
+        self.state.text += text
+        return len(self.state.text)
+
+
+async def test_text_of_many_bytes_is_carried_in_no_more(perdure):
+    async with perdure.worker(Document, task_queue="documents"):
+        document = Document.of(perdure.client, "d", task_queue="documents")
+        for number in range(7):
+            assert await document.put("я" * 60_000, message_id=str(number)) == 60_000 * (number + 1)
+        assert await document.put("я" * 60_000, message_id="0") == 60_000, "the first reply"
+        assert len(await perdure.histories("d")) >= 2

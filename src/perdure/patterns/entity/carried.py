@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import repeat
 from typing import Any, Literal
@@ -32,21 +32,34 @@ ENVELOPE = "perdure_message"
 
 def pack(payload: Payload) -> Any:
     """As it is kept."""
-    if dict(payload.metadata) == {"encoding": b"json/plain"}:
-        return {"json": json.loads(payload.data)}
-    return {"payload": base64.b64encode(payload.SerializeToString()).decode()}
+    if not _is_json(payload):
+        return {"payload": base64.b64encode(payload.SerializeToString()).decode()}
+    value = json.loads(payload.data)
+    return {"json": value} if payload.data.isascii() else {"json": value, "utf8": True}
 
 
 def unpack(kept: Any) -> Payload:
-    """The payload again."""
+    """The payload again, with the same bytes: messages are told apart by them."""
     if "json" in kept:
-        return json_payload(kept["json"])
+        return json_payload(kept["json"], escaped="utf8" not in kept)
     return Payload.FromString(base64.b64decode(kept["payload"]))
 
 
-def json_payload(value: Any) -> Payload:
-    """A value of JSON, in the encoding that all converters know."""
-    return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(value, separators=(",", ":")).encode())
+def weight(payload: Payload, quoted: bool) -> int:
+    """The bytes that it is kept in, or more; `quoted` in a text that becomes JSON once more."""
+    if not _is_json(payload):
+        return 30 + payload.ByteSize() * 4 // 3
+    return 30 + len(payload.data) + (payload.data.count(b'"') + payload.data.count(b"\\") if quoted else 0)
+
+
+def _is_json(payload: Payload) -> bool:
+    return dict(payload.metadata) == {"encoding": b"json/plain"}
+
+
+def json_payload(value: Any, escaped: bool = True) -> Payload:
+    """A value of JSON, in the encoding that all converters know. Halves of surrogate pairs are escaped anyway."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=escaped)
+    return Payload(metadata={"encoding": b"json/plain"}, data=text.encode("utf-8", "backslashreplace"))
 
 
 def envelope(message_id: str) -> Payload:
@@ -113,6 +126,14 @@ class Window:
         while self.prints_size > PRINTS_BYTES:
             self.prints_size -= len(self.prints.pop(next(iter(self.prints))))
 
+    def newer_half(self) -> Window:
+        """Of the messages."""
+        kept = [*self.replies][(len(self.replies) + 1) // 2 :]
+        half = Window(self.count, self.bytes)
+        for key in kept:
+            half.put(key, *self.replies[key], self.prints.get(key))
+        return half
+
 
 def _weight(message_id: str, reply: Reply) -> int:
     return len(message_id) + len(reply.value) + 32
@@ -155,6 +176,11 @@ class DeadLetters:
             del self.letters[0]
             self.lost += 1
 
+    def newer_half(self) -> DeadLetters:
+        """Of the letters."""
+        gone = (len(self.letters) + 1) // 2
+        return replace(self, letters=self.letters[gone:], lost=self.lost + gone)
+
     def find(self, number: int) -> Letter | None:
         return next((each for each in self.letters if each.number == number), None)
 
@@ -166,6 +192,9 @@ class Later:
     due: datetime
     name: str
     args: tuple[Payload, ...]
+
+    def weight(self, quoted: bool) -> int:
+        return 100 + len(self.name) + sum(weight(each, quoted) for each in self.args)
 
 
 @dataclass
@@ -200,7 +229,8 @@ class Carried:
                 "dead_lost": self.dead.lost,
                 "signals": [[name, key, [*map(pack, args)], again] for name, key, args, again in self.signals],
                 "later": [[key, e.due.isoformat(), e.name, [*map(pack, e.args)]] for key, e in self.later.items()],
-            }
+            },
+            escaped=False,
         )
 
     @classmethod

@@ -122,7 +122,7 @@ async def _save(box: Mailbox) -> bool:
     """Whether nothing came meanwhile."""
     assert box.plan.save is not None
     received = box.received
-    args = [workflow.info().workflow_id, box.payload().data.decode()]
+    args = [workflow.info().workflow_id, box.snapshot()]
     await _result(box, workflow.start_activity(box.plan.save, args=args, **STORE))
     box.saved = received
     return received == box.received

@@ -19,7 +19,18 @@ from temporalio.converter import DefaultFailureConverter
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns.entity import errors
-from perdure.patterns.entity.carried import UPDATE, Carried, DeadLetters, Later, Letter, Reply, Window, digest, opened
+from perdure.patterns.entity.carried import (
+    UPDATE,
+    Carried,
+    DeadLetters,
+    Later,
+    Letter,
+    Reply,
+    Window,
+    digest,
+    opened,
+    weight,
+)
 from perdure.patterns.entity.copies import copied
 from perdure.patterns.entity.errors import refusal
 from perdure.patterns.entity.handlers import Definition
@@ -34,6 +45,12 @@ EVENTS_A_RUN = 4000
 SIGNALS_A_RUN = 9000
 CARRIED_BYTES = 300_000
 """Of signals not yet handled: more is handled before the run continues as new, since inputs are limited to 2 MB."""
+INPUT_BYTES = 1_950_000
+"""Of all that is carried: servers take inputs of 2 MiB, and codecs add to them."""
+KEPT_BYTES = 1_800_000
+"""Of the state and what is to be sent later. The rest is for what may be forgotten: replies and dead letters."""
+BOUNDED = "perdure-entity-bounded"
+"""Patch of runs in which a message fails that would take more of these."""
 LATER = 1000
 """Signals that an entity may have planned to send itself."""
 BURST = 200
@@ -67,7 +84,8 @@ class Message:
 
     @property
     def size(self) -> int:
-        return len(self.id) + sum(each.ByteSize() for each in self.args)
+        """Of what is carried of it."""
+        return 60 + len(self.name) + len(self.id) + sum(weight(each, quoted=False) for each in self.args)
 
 
 @dataclass
@@ -100,6 +118,7 @@ class Mailbox:
         self._taken = 0
         self._tried = False
         self.later: dict[str, Later] = {}
+        self._kept_bytes = 0
         self.received = 0
         self.saved = -1
         """What `received` was when the state was saved."""
@@ -110,9 +129,9 @@ class Mailbox:
     def restore(self, payload: Payload, given: bool = False) -> None:
         """Go on from what was carried, or saved, or given by a client at the start."""
         carried = Carried.read(payload, self.window, self.dead)
+        self.later = carried.later
         self._keep(self._decoded(carried, given))
         self.handled = self.handled_before = carried.handled
-        self.later = carried.later
         for name, key, args, again in carried.signals:
             self._enqueue(Message(name, key, args, remembered=bool(again), taken_along=again == UPDATE))
 
@@ -132,17 +151,43 @@ class Mailbox:
 
     def _keep(self, state: Any) -> None:
         self._encoded = workflow.payload_converter().to_payload(state)
+        self._kept_bytes = self._weigh(self._encoded, self.later)
         self.state, self.loaded = state, True
 
     def payload(self) -> Payload:
         """What the next run needs."""
+        return self._fitting(lambda payload: len(payload.data))
+
+    def snapshot(self) -> str:
+        """What `save` gets."""
+        converter = workflow.payload_converter()
+        return self._fitting(lambda payload: len(converter.to_payload(payload.data.decode()).data)).data.decode()
+
+    def _fitting(self, size: Callable[[Payload], int]) -> Payload:
+        """All that is carried, without the oldest replies, and then dead letters, for which there is no room."""
         assert self._encoded is not None
         signals = [
             (each.name, each.id, each.args, UPDATE if each.taken_along else each.remembered) for each in self.queue
         ]
-        return Carried(
-            self.plan.version, self._encoded, self.handled, self.window, self.dead, signals, self.later
-        ).payload()
+        carried = Carried(self.plan.version, self._encoded, self.handled, self.window, self.dead, signals, self.later)
+        while size(payload := carried.payload()) > INPUT_BYTES and (carried.window.replies or carried.dead.letters):
+            if carried.window.replies:
+                carried.window = carried.window.newer_half()
+            else:
+                carried.dead = carried.dead.newer_half()
+        return payload
+
+    def _weigh(self, encoded: Payload, later: dict[str, Later]) -> int:
+        """What is carried of these, or saved, where it is a text inside of JSON."""
+        quoted = self.plan.save is not None
+        return weight(encoded, quoted) + sum(each.weight(quoted) + len(key) for key, each in later.items())
+
+    def _bound(self, encoded: Payload, later: dict[str, Later]) -> int:
+        """Their weight. Raises when it grows above what can be carried."""
+        kept = self._weigh(encoded, later)
+        if kept > max(KEPT_BYTES, self._kept_bytes) and workflow.patched(BOUNDED):
+            _limit("the state and what is to be sent later", kept, KEPT_BYTES)
+        return kept
 
     # What comes in.
 
@@ -237,6 +282,7 @@ class Mailbox:
             if each.due <= now:
                 del self.later[key]
                 self._enqueue(Message(each.name, f"later/{key}/{each.due.isoformat()}", [*each.args], remembered=False))
+                self._kept_bytes -= each.weight(self.plan.save is not None) + len(key)
 
     def _plan_later(self, wishes: dict[str, tuple[timedelta, str, tuple[Any, ...]] | None]) -> dict[str, Later]:
         """What is to be sent after a handler has succeeded."""
@@ -270,7 +316,8 @@ class Mailbox:
 
     def _has_to_be_handled(self) -> bool:
         updates, signal_bytes = self._waiting
-        return updates > 0 or signal_bytes > CARRIED_BYTES
+        room = INPUT_BYTES - self._kept_bytes - self.window.size - self.window.prints_size - self.plan.limits.dead_bytes
+        return updates > 0 or signal_bytes > min(CARRIED_BYTES, max(room, 0))
 
     def _next(self) -> bool:
         return bool(self.queue) and (self.closing or not self.draining() or self._has_to_be_handled())
@@ -354,10 +401,10 @@ class Mailbox:
             raise error
         if error is not None:
             return failed(error)
-        self.state, self._encoded, self.later, reply = task.result()
+        self.state, self._encoded, self.later, self._kept_bytes, reply = task.result()
         return reply
 
-    async def _handle(self, kind: Any, message: Message) -> tuple[Any, Payload, dict[str, Later], Reply]:
+    async def _handle(self, kind: Any, message: Message) -> tuple[Any, Payload, dict[str, Later], int, Reply]:
         definition, values = self._understood(kind, message.name, message.args)
         self._check(message.id, definition, values)
         view = self._view(copied(self.state), message.id)
@@ -370,7 +417,8 @@ class Mailbox:
             payload = workflow.payload_converter().to_payload(result)
             _limit("the reply", payload.ByteSize(), self.plan.limits.window_bytes // 2)
             reply = Reply("result", payload.SerializeToString())
-        return state, encoded, self._plan_later(view.__dict__["_later"]), reply
+        later = self._plan_later(view.__dict__["_later"])
+        return state, encoded, later, self._bound(encoded, later), reply
 
     def _encode(self, state: Any) -> Payload:
         """As it will be carried. Whether it can be read again is tried once a run; after that types don't change."""

@@ -32,7 +32,7 @@ class Limits:
     dead_bytes: int = 100_000
     """Of those signals, at most."""
     state_bytes: int = 1_000_000
-    """A message that would make the state larger fails."""
+    """A message that would make the state larger fails. With what is to be sent later it may have 1.8 MB."""
     messages_a_run: int = 1800
     """Messages after which the run continues as new, if not before. Servers take 2,000 updates a run."""
 
