@@ -8,7 +8,11 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.empty_pb2 import Empty
 from temporalio import activity, workflow
+from temporalio.api.testservice.v1 import SleepRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -245,3 +249,22 @@ async def test_an_endless_cron_stops_at_the_budget(server: Server, caplog: pytes
                 await asyncio.sleep(0.01)
             result.cancel()
     assert time.skips == 5
+
+
+async def test_the_test_service_moves_clocks_that_nobody_has_looked_at(server: Server) -> None:
+    client, day_ns = await server.client(), 86_400 * 1_000_000_000
+    tests = client.service_client.test_service
+    before = (await tests.get_current_time(Empty())).time.ToNanoseconds()
+    await tests.sleep(SleepRequest(duration=Duration(seconds=86_400)))
+    told = (await tests.get_current_time(Empty())).time.ToNanoseconds()
+    assert day_ns <= told - before < day_ns + 3600e9
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace="new", workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    new = await server.client("new")
+    async with worker(client), worker(new):
+        for each in (client, new):
+            handle = await each.start_workflow(Sleeper.run, 1.0, id="sleeps", task_queue=QUEUE)
+            await handle.result()
+            events = (await handle.fetch_history()).events
+            assert told <= events[0].event_time.ToNanoseconds() < told + 3600e9

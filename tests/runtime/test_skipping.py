@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
-from tests.engine.driver import start_timer, token, update_request
-from tests.runtime.test_executor import World, within
+from tests.engine.driver import command, start_timer, token, update_request
+from tests.runtime.test_executor import World, turns, within
 
 from perdure.clock import SECOND_NS
 from perdure.config import Skipping
 from perdure.engine import inputs
+from perdure.engine.queues import workflow_queue
 
 
 @pytest.fixture
@@ -41,3 +43,30 @@ async def test_a_speculative_task_that_starts_during_a_commit_times_out(world: W
     await within(skipped.advance(10 * SECOND_NS, world.namespace.id))
     types = await world.event_types(run.run_key)
     assert types[-1] == "WORKFLOW_TASK_TIMED_OUT", types
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["signals", "other workflows"])
+async def test_what_goes_on_besides_does_not_prolong_the_patience_of_an_advance(world: World, busy: bool) -> None:
+    skipped, namespace_id = world.runtime.skipped, world.namespace.id
+    assert skipped is not None
+    skipped.expect(namespace_id, [workflow_queue(namespace_id, "q")], True)
+    run = await world.start("w")
+    world.start_task(run)
+    await world.complete_task(run, start_timer("t", seconds=10))
+    advance = asyncio.create_task(skipped.advance(15 * SECOND_NS, namespace_id))
+    while run.execution.pending_workflow_task is None:
+        await asyncio.sleep(0)
+    world.start_task(run)
+    for number in range(200):
+        if advance.done():
+            break
+        world.clock.advance(SECOND_NS // 4)
+        if busy:
+            other = await world.start(f"other-{number}")
+            world.start_task(other)
+            await world.complete_task(other, command("COMPLETE_WORKFLOW_EXECUTION"))
+        else:
+            await world.signal("w")
+        await turns()
+    assert advance.done() and number > 3
+    await advance

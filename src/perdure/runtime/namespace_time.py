@@ -59,6 +59,11 @@ class SkippedClock:
             self._offset_ns = self._frozen_ns - self._clock.now_ns()
             self._frozen_ns = None
 
+    def move_to(self, time_ns: int) -> None:
+        """Be at this time, unless it has passed."""
+        self.freeze_at(time_ns)
+        self.thaw()
+
     def real_ns(self, time_ns: int) -> int:
         """When the server's clock will be there, if nothing jumps."""
         return time_ns - self._offset_ns
@@ -91,6 +96,12 @@ class NamespaceTime:
     advances: list[Advance] = field(default_factory=list)
     overlooked: set[object] = field(default_factory=set)
     """What does not hold the `advance` under way: it was there before, or takes too long."""
+    blocking: dict[tuple[object, int], int] = field(default_factory=dict)
+    """What holds it: a token and when it was started, to when it was first seen to, by the server's clock."""
+    changed_ns: int = 0
+    """When `blocking` changed last, by the server's clock."""
+    outlasted: dict[PendingId, int] = field(default_factory=dict)
+    """Tasks that took too long on its way, and how often."""
     progress_ns: int = 0
     """When something happened last, by the server's clock."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)

@@ -6,7 +6,8 @@ handed out, or ready in a queue that is polled; and what the server owes an answ
 accepted. A jump goes to the very next deadline, and what is due there happens at exactly that time.
 
 `advance` moves a clock at once, deadline by deadline, also while tasks are out: only what becomes ready on the way is
-waited for, and no longer than `PATIENCE_S` after the last sign of progress.
+waited for, until for `PATIENCE_S` none of it has begun, ended or passed to a worker, and no longer than
+`MOST_PATIENCE_S` for each. Heartbeats prolong nothing.
 All deadlines of such a server are held in memory; it is made for tests.
 """
 
@@ -16,7 +17,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
 from perdure.clock import SECOND_NS
 from perdure.engine.execution import OPEN, Activity, Item, Key, Kind, Update, UpdateState, WorkflowTask
@@ -27,7 +28,7 @@ from perdure.runtime import rows
 from perdure.runtime.deadlines import Act
 from perdure.runtime.executor import Executor
 from perdure.runtime.matching import Matching
-from perdure.runtime.namespace_time import Advance, Mode, NamespaceTime, SkippedClock
+from perdure.runtime.namespace_time import Advance, Mode, NamespaceTime, PendingId, SkippedClock
 from perdure.runtime.run import Run
 from perdure.runtime.timekeeper import Answered, Release
 from perdure.storage.base import DueItem, ReadyItem
@@ -35,13 +36,21 @@ from perdure.storage.base import DueItem, ReadyItem
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
-"""How long `advance` waits for what became ready on its way, after the last sign of progress."""
+"""How long `advance` waits for what became ready on its way, after some of that has begun, ended or been handed out."""
+MOST_PATIENCE_S = 10.0
+"""How long it waits for each of that, whatever else goes on."""
+IMPATIENCE = 4
+"""How much less it waits for an activity each time that an attempt of it has taken too long on the same way."""
+LEAST_PATIENCE = 1 / 20
+"""The part of its patience that is always left."""
 POLLED_WITHIN_S = 1.0
 """A queue whose worker polled this lately is polled: it may be between two polls."""
 LOOK_AGAIN_NS = 50_000_000
 """How often to look whether what holds time is still there, if nothing says so."""
 STALL_S = 10.0
 """After so long without a jump the log says what holds time, if somebody waits."""
+MOST_STEPS = 16
+"""How many things may follow from one another while a clock stands still: what goes round in circles takes time."""
 PAGE = 1_000
 NEVER_NS = 2**63 - 1
 RETRY_NS = SECOND_NS
@@ -58,6 +67,8 @@ class SkippedTime:
         self._locks = 1 if locked else 0
         """By how many locks exceed unlocks; above 0 no clock jumps by itself."""
         self._times: dict[str, NamespaceTime] = {}
+        self._unseen = SkippedClock(executor.clock)
+        """That of namespaces nobody has looked at, those to come included: what moves all clocks moves it, too."""
         self._running: set[asyncio.Task[None]] = set()
         self._order = itertools.count()
         self._started = False
@@ -67,10 +78,11 @@ class SkippedTime:
     # Namespaces.
 
     def of(self, namespace_id: str) -> NamespaceTime:
-        """The time of a namespace; it begins as the server's."""
+        """The time of a namespace; it begins as the server's, moved by what has moved all clocks."""
         time = self._times.get(namespace_id)
         if time is None:
-            time = self._times[namespace_id] = NamespaceTime(SkippedClock(self._clock))
+            clock = SkippedClock(self._clock, self._unseen.now_ns())
+            time = self._times[namespace_id] = NamespaceTime(clock)
             time.progress_ns = self._clock.now_ns()
             if self._started:
                 self._spawn(namespace_id, time)
@@ -94,7 +106,7 @@ class SkippedTime:
 
     def latest_ns(self) -> int:
         """What the clock that is farthest ahead says."""
-        return max((time.clock.now_ns() for time in self._times.values()), default=self._clock.now_ns())
+        return max(clock.now_ns() for clock in (self._unseen, *(time.clock for time in self._times.values())))
 
     # Life.
 
@@ -225,18 +237,27 @@ class SkippedTime:
         """Move the clock of a namespace on, or those of all, and do what falls due on the way, each at its time.
 
         Raises `FailedPrecondition` for a namespace whose time is real; among all, those stay."""
-        await asyncio.gather(
-            *(self._advance(time, time.clock.now_ns() + by_ns) for time in self._movable(namespace_id))
-        )
+        await self._move_clocks(lambda clock: clock.now_ns() + by_ns, namespace_id)
 
     async def advance_to(self, target_ns: int, namespace_id: str | None = None) -> None:
         """`advance` to a time; clocks that are there already stay."""
-        await asyncio.gather(*(self._advance(time, target_ns) for time in self._movable(namespace_id)))
+        await self._move_clocks(lambda clock: target_ns, namespace_id)
+
+    async def _move_clocks(self, target_of: Callable[[SkippedClock], int], namespace_id: str | None) -> None:
+        if namespace_id is not None:
+            time = self._movable(namespace_id)
+            await self._advance(time, target_of(time.clock))
+            return
+        unseen_ns = target_of(self._unseen)
+        moved: set[NamespaceTime] = set()
+        while times := [time for time in self._times.values() if time.mode is not Mode.REAL and time not in moved]:
+            moved.update(times)
+            await asyncio.gather(*(self._advance(time, target_of(time.clock)) for time in times))
+        self._unseen.move_to(unseen_ns)
 
     async def settle(self, namespace_id: str) -> None:
-        """Wait until nothing is in flight, or nothing has happened for `PATIENCE_S`. What is due by now is done."""
+        """Wait until nothing is in flight that `advance` would wait for. What is due by now is done."""
         time = self.of(namespace_id)
-        self._progress(time)
         await self._advance(time, time.clock.now_ns(), patient=True)
 
     def expect(self, namespace_id: str, queues: Sequence[str], there: bool) -> None:
@@ -276,13 +297,11 @@ class SkippedTime:
             return False
         return self.next_due_ns(time) is None and not any(True for _ in self._in_flight(time))
 
-    def _movable(self, namespace_id: str | None) -> list[NamespaceTime]:
-        if namespace_id is None:
-            return [time for time in self._times.values() if time.mode is not Mode.REAL]
+    def _movable(self, namespace_id: str) -> NamespaceTime:
         time = self.of(namespace_id)
         if time.mode is Mode.REAL:
             raise FailedPrecondition("The clock of this namespace is real: it can't be moved.")
-        return [time]
+        return time
 
     async def _advance(self, time: NamespaceTime, target_ns: int, *, patient: bool = False) -> None:
         advance = Advance(target_ns, asyncio.get_running_loop().create_future())
@@ -296,6 +315,8 @@ class SkippedTime:
             time.advances.remove(advance)
             if not time.advances:
                 time.overlooked.clear()
+                time.blocking.clear()
+                time.outlasted.clear()
 
     def holding(self, namespace_id: str) -> list[str]:
         """Why the clock of a namespace does not jump now, a sentence each; nothing if it will."""
@@ -388,13 +409,19 @@ class SkippedTime:
         return None
 
     async def _fire_due(self, time: NamespaceTime) -> None:
-        """Act on what is due, all of one moment at a time; the clock stands still for that."""
+        """Act on what is due, all of one moment at a time, and on what becomes due by that, such as the start that a
+        schedule decides on; the clock stands still for that."""
         while (due_ns := self.next_due_ns(time)) is not None and due_ns <= time.clock.now_ns():
             time.clock.freeze_at(due_ns)
             try:
-                for run_key, kind, keys in self._pop(time, due_ns):
-                    await self._act_on(time, due_ns, run_key, kind, keys)
-                await self._executor.flushed()
+                for _ in range(MOST_STEPS):
+                    for run_key, kind, keys in self._pop(time, due_ns):
+                        await self._act_on(time, due_ns, run_key, kind, keys)
+                    await self._executor.flushed()
+                    next_ns = self.next_due_ns(time)
+                    if next_ns is None or next_ns > time.clock.now_ns():
+                        break
+                    due_ns = next_ns
             finally:
                 time.clock.thaw()
             await asyncio.sleep(0)
@@ -441,11 +468,8 @@ class SkippedTime:
 
     def _move_on(self, time: NamespaceTime) -> bool:
         advance = min(time.advances, key=lambda advance: advance.target_ns)
-        blocking = {token for token, _ in self._in_flight(time)} - time.overlooked - time.blocked
-        if blocking:
-            if self._clock.now_ns() - time.progress_ns < PATIENCE_S * SECOND_NS:
-                return False
-            time.overlooked |= blocking
+        if self._awaited(time):
+            return False
         due_ns = self.next_due_ns(time)
         if due_ns is not None and due_ns <= advance.target_ns:
             self._jump(time, due_ns)
@@ -455,6 +479,28 @@ class SkippedTime:
             advance.done.set_result(None)
             return True
         return False
+
+    def _awaited(self, time: NamespaceTime) -> bool:
+        """Whether an `advance` has to wait. What takes too long is overlooked from now on."""
+        now_ns, before = self._clock.now_ns(), time.blocking
+        time.blocking = {}
+        for token, _ in self._in_flight(time):
+            if token not in time.overlooked and token not in time.blocked:
+                stage = (token, _started_ns(time, token))
+                time.blocking[stage] = before.get(stage, now_ns)
+        if time.blocking.keys() != before.keys():
+            time.changed_ns = now_ns
+        if not time.blocking:
+            return False
+        left = {stage: _patience(time, stage[0]) * SECOND_NS for stage in time.blocking}
+        gave_up = now_ns - time.changed_ns >= PATIENCE_S * max(left.values())
+        for stage, since_ns in list(time.blocking.items()):
+            if gave_up or now_ns - since_ns >= MOST_PATIENCE_S * left[stage]:
+                del time.blocking[stage]
+                time.overlooked.add(stage[0])
+                if (pending := _pending(stage[0])) is not None:
+                    time.outlasted[pending] = time.outlasted.get(pending, 0) + 1
+        return bool(time.blocking)
 
     def _jump(self, time: NamespaceTime, to_ns: int) -> None:
         time.clock.freeze_at(to_ns)
@@ -494,3 +540,20 @@ def _identity(item: Item) -> str:
     if isinstance(item, WorkflowTask) and item.started_ns:
         return item.identity
     return item.last_identity if isinstance(item, Activity) and item.started_ns else ""
+
+
+def _pending(token: object) -> PendingId | None:
+    """Of what is in flight, the task that it is, if it is one."""
+    return token[0] if isinstance(token, tuple) else None
+
+
+def _started_ns(time: NamespaceTime, token: object) -> int:
+    pending = _pending(token)
+    return getattr(time.tasks[pending][1], "started_ns", 0) if pending in time.tasks else 0
+
+
+def _patience(time: NamespaceTime, token: object) -> float:
+    """The part of all patience that an `advance` has for this: attempts that hang, one after the other, are not each
+    waited for as the first one was."""
+    times = time.outlasted.get(pending, 0) if (pending := _pending(token)) is not None else 0
+    return max(LEAST_PATIENCE, float(IMPATIENCE**-times))
