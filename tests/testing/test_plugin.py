@@ -107,6 +107,55 @@ async def test_that_waits_for_ever(perdure):
     text.fnmatch_lines([f"*Stalled: nothing has happened for * {held}"])
 
 
+def test_what_is_shown_of_failures_at_the_end_and_of_workers_that_are_gone(run) -> None:
+    result = run("""
+from collections.abc import Sequence
+from temporalio.common import RawValue
+
+class Code:
+    changed = False
+
+@workflow.defn(sandboxed=False, dynamic=True)
+class Fickle:
+    @workflow.run
+    async def run(self, args: Sequence[RawValue]) -> None:
+        if Code.changed:
+            await workflow.sleep(5)
+        await workflow.execute_activity(charge, 1, start_to_close_timeout=timedelta(minutes=1))
+
+async def test_replayed(perdure):
+    async with perdure.worker(Fickle, activities=[charge]):
+        await perdure.execute("Anything", id="fickle")
+    Code.changed = True
+
+@workflow.defn(sandboxed=False)
+class Broken:
+    @workflow.run
+    async def run(self) -> None:
+        raise RuntimeError("a bug")
+
+async def test_that_does_not_wait(perdure):
+    async with perdure.worker(Broken):
+        await perdure.start(Broken.run, id="broken")
+        while not perdure.task_failures:
+            await asyncio.sleep(0)
+
+@pytest.mark.perdure(time="manual")
+async def test_that_fails_with_a_worker(perdure):
+    stuck = perdure.mock(charge, blocks=True)
+    async with perdure.worker(Pay, activities=[stuck], identity="slow"):
+        await perdure.start(Pay.run, 5, id="long")
+        await perdure.advance(timedelta(days=30))
+        await stuck.called()
+        assert False
+""")
+    result.assert_outcomes(passed=2, failed=1, errors=2)
+    text = result.stdout
+    text.fnmatch_lines(["*fickle (run *) does not replay: *", "*perdure: workflows*", "fickle Anything() run *"])
+    text.fnmatch_lines(["*a workflow task of broken failed*", "*perdure: workflows*", "broken Broken() run *"])
+    text.fnmatch_lines(["*perdure: time*", "time stands: activity charge#1 of workflow long is with worker slow"])
+
+
 def test_open_workflows_are_listed_when_passing_tests_are_shown(run) -> None:
     text = """
 async def test_passes(perdure):

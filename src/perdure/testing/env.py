@@ -44,6 +44,8 @@ BUILD_ID = "test"
 """Of workers; what the SDK makes up costs half a second, since it reads all modules."""
 RETENTION_S = 100 * 366 * 24 * 3600
 """A century: no history under test is deleted while its clock jumps."""
+DYNAMIC = ""
+"""The name of a workflow that stands for all types that a worker does not have."""
 _numbers = itertools.count(1)
 
 
@@ -97,6 +99,8 @@ class Env:
         self._replay = replay
         self._which: Callable[[list[History]], list[History]] = list
         """Of all histories, those to replay in the end."""
+        self._stood: tuple[BaseException, str] | None = None
+        """What held time when an error left the last worker, while that still was there."""
         self._evict = False
         self._fault: Fault | None = None
 
@@ -152,7 +156,11 @@ class Env:
         try:
             worker = Worker(client, task_queue=queue, workflows=workflows, activities=activities, **options)
             async with worker:
-                yield worker
+                try:
+                    yield worker
+                except BaseException as error:
+                    self._stood = error, self.why_time_stands()
+                    raise
         finally:
             mine.open = False
             self._host.soon(self._host.time.expect, self._id, polled, False)
@@ -272,7 +280,8 @@ class Env:
         return _datetime(self._host.run(read()))
 
     async def settle(self) -> None:
-        """Wait until workers have done all there is to do now; for a second at most, if some of it does not end."""
+        """Wait until workers have done all there is to do now, apart from what hangs: after a second in which nothing
+        of it begins or ends, or when an attempt takes ten."""
         await self._watch.race(self._host.call(self._host.time.settle(self._id)))
 
     async def advance(self, by: timedelta) -> None:
@@ -348,6 +357,12 @@ class Env:
 
         return self._host.run(read())
 
+    def why_time_stood(self, error: BaseException | None) -> str:
+        """`why_time_stands`, as it was when this error left a worker, before that closed."""
+        if self._stood is not None and self._stood[0] is error:
+            return self._stood[1]
+        return self.why_time_stands()
+
     def still_open(self) -> list[str]:
         """`open_workflows`, from outside of a loop."""
         return self._host.run(self.open_workflows())
@@ -355,17 +370,23 @@ class Env:
     # The end.
 
     def finish(self, *, passed: bool = True) -> None:
-        """The test is over, and its namespace with all that it holds.
-
-        Raises `AssertionError` when a workflow task failed or a history does not replay."""
+        """The test is over, and its namespace with all that it holds. `verify`, if it passed."""
         try:
             if passed:
-                self._watch.check()
-                failures = self._host.run(self._replays()) if self._replay else []
-                if failures:
-                    raise AssertionError("\n".join(failures))
+                self.verify()
         finally:
-            self._host.run(self._close())
+            self.close()
+
+    def verify(self) -> None:
+        """Raises `AssertionError` when a workflow task failed or a history does not replay."""
+        self._watch.check()
+        failures = self._host.run(self._replays()) if self._replay else []
+        if failures:
+            raise AssertionError("\n".join(failures))
+
+    def close(self) -> None:
+        """The end of its namespace with all that it holds."""
+        self._host.run(self._close())
 
     async def _close(self) -> None:
         """Nothing is left of the namespace but what the server takes away by and by."""
@@ -380,7 +401,7 @@ class Env:
         failed = {failure.run_id for failure in self._watch.failures}
         waiting = {run.run_id: run for run in await self._all_runs() if run.run_id not in failed}
         texts = []
-        for worker in self._workers:
+        for worker in sorted(self._workers, key=lambda worker: DYNAMIC in worker.types):
             mine = [run for run in waiting.values() if _ran_on(run, worker)]
             for run in mine:
                 del waiting[run.run_id]
@@ -415,11 +436,11 @@ def open_env(**options: Any) -> Iterator[Env]:
 def _ran_on(run: History, worker: _Worker) -> bool:
     done = any(event.HasField("workflow_task_completed_event_attributes") for event in run.events)
     queue = run.events[0].workflow_execution_started_event_attributes.task_queue.name
-    return done and run.workflow_type in worker.types and queue == worker.queue
+    return done and (run.workflow_type in worker.types or DYNAMIC in worker.types) and queue == worker.queue
 
 
 def _type_name(cls: type) -> str:
-    return workflow._Definition.must_from_class(cls).name or ""
+    return workflow._Definition.must_from_class(cls).name or DYNAMIC
 
 
 def _run_name(run: Callable[..., Any]) -> str:

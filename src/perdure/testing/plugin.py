@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _ENV = pytest.StashKey["Env"]()
 _FAILED = pytest.StashKey[bool]()
+_TOLD = pytest.StashKey[list[tuple[str, str]]]()
+"""What there is to show of a failure at the end."""
 _OPEN = pytest.StashKey[list[str]]()
 
 
@@ -82,8 +84,13 @@ def perdure(
     yield env
     try:
         request.node.stash[_OPEN] = env.still_open()
-        env.finish(passed=not request.node.stash.get(_FAILED, False))
+        if not request.node.stash.get(_FAILED, False):
+            env.verify()
+    except BaseException:
+        request.node.stash[_TOLD] = _sections(env)
+        raise
     finally:
+        env.close()
         del request.node.stash[_ENV]
 
 
@@ -93,9 +100,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     env = item.stash.get(_ENV, None)
-    if env is not None and report.when == "call" and report.failed:
+    if env is not None and call.excinfo is not None and report.failed:
         item.stash[_FAILED] = True
-        report.sections += _sections(env)
+        report.sections += _sections(env, call.excinfo.value)
+    if report.when == "teardown" and report.failed and (told := item.stash.get(_TOLD, None)):
+        report.sections += told
     if report.when == "teardown" and (still_open := item.stash.get(_OPEN, None)):
         report.sections.append(("perdure: open at teardown", f"{item.name} leaves open: {', '.join(still_open)}"))
     return report
@@ -111,12 +120,12 @@ def _timeout_s(item: pytest.Item) -> float:
     return float(told or config.getoption("timeout", None) or config.getini("timeout") or 0)
 
 
-def _sections(env: Env) -> list[tuple[str, str]]:
-    """What a failing test shows."""
+def _sections(env: Env, error: BaseException | None = None) -> list[tuple[str, str]]:
+    """What a failing test shows; of time, if it was under way when the error came."""
     try:
         sections = [("perdure: workflows", env.timelines()), ("perdure: open", "\n".join(env.still_open()))]
-        if sections[-1][1]:
-            sections.append(("perdure: time", env.why_time_stands()))
-    except Exception as error:
-        return [("perdure", f"nothing can be told of its workflows: {error!r}")]
+        if sections[-1][1] and error is not None:
+            sections.append(("perdure: time", env.why_time_stood(error)))
+    except Exception as problem:
+        return [("perdure", f"nothing can be told of its workflows: {problem!r}")]
     return [(title, text) for title, text in sections if text]
