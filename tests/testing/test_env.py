@@ -187,6 +187,15 @@ async def test_a_test_that_waits_for_nothing_is_told_why(perdure: Env) -> None:
         await perdure.execute(Sleeper.run, 1.0, id="w", task_queue="nobody")
 
 
+@pytest.mark.perdure(stall_s=1)
+async def test_a_test_that_polls_by_query_is_told_that_this_moves_no_time(perdure: Env) -> None:
+    async with perdure.worker(Sleeper):
+        handle = await perdure.start(Sleeper.run, 1.0)
+        with pytest.raises(Stalled, match="polling by query does not let time skip: wait for a result"):
+            while True:
+                await handle.query("__temporal_workflow_metadata")
+
+
 @pytest.mark.perdure(skips=5)
 async def test_an_endless_workflow_stops_at_the_budget_of_skips(perdure: Env) -> None:
     async with perdure.worker(Sleeper):

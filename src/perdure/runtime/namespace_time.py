@@ -92,6 +92,10 @@ class NamespaceTime:
     tasks: dict[PendingId, tuple[Run, Item]] = field(default_factory=dict)
     """Workflow and activity tasks that are ready or handed out."""
     holds: dict[object, str] = field(default_factory=dict)
+    asked_since_ns: int = 0
+    """When queries began to come, by the server's clock, one soon after the other and without progress; or 0."""
+    asked_ns: int = 0
+    """When the last one ended."""
     waits: dict[object, Answered | None] = field(default_factory=dict)
     advances: list[Advance] = field(default_factory=list)
     overlooked: set[object] = field(default_factory=set)

@@ -51,6 +51,8 @@ STALL_S = 10.0
 """After so long without a jump the log says what holds time, if somebody waits."""
 MOST_STEPS = 16
 """How many things may follow from one another while a clock stands still: what goes round in circles takes time."""
+ASKED_WITHIN_S = 2.0
+"""Queries that follow each other this soon are a loop that polls."""
 PAGE = 1_000
 NEVER_NS = 2**63 - 1
 RETRY_NS = SECOND_NS
@@ -202,7 +204,7 @@ class SkippedTime:
 
         def release() -> None:
             if time.holds.pop(token, None) is not None:
-                self._progress(time)
+                self._asked(time)
 
         return release
 
@@ -216,8 +218,23 @@ class SkippedTime:
 
         return release
 
+    def _asked(self, time: NamespaceTime) -> None:
+        """A query has ended. That is no progress: who asks again and again may do so for ever."""
+        now_ns = self._clock.now_ns()
+        if not time.asked_since_ns or now_ns - time.asked_ns > ASKED_WITHIN_S * SECOND_NS:
+            time.asked_since_ns = now_ns
+        time.asked_ns = now_ns
+        time.wake.set()
+
+    def polled_ns(self, time: NamespaceTime) -> int:
+        """For how long somebody has polled by queries, one soon after the other, while nothing happened."""
+        now_ns = self._clock.now_ns()
+        polls = time.asked_since_ns and now_ns - time.asked_ns <= ASKED_WITHIN_S * SECOND_NS
+        return now_ns - time.asked_since_ns if polls else 0
+
     def _progress(self, time: NamespaceTime) -> None:
         time.progress_ns = self._clock.now_ns()
+        time.asked_since_ns = 0
         time.told = False
         time.wake.set()
 
@@ -330,6 +347,8 @@ class SkippedTime:
             reasons.append("the clock of this namespace is real")
         if not time.waiting:
             reasons.append("nobody waits for a workflow")
+        if self.polled_ns(time):
+            reasons.append("polling by query does not let time skip: wait for a result or an update, or use advance")
         if time.skips_left <= 0:
             reasons.append(f"its budget of skips is spent ({time.skips} were made)")
         if self.next_due_ns(time) is None:
@@ -507,6 +526,7 @@ class SkippedTime:
         if self.next_due_ns(time) != to_ns:
             time.clock.thaw()
         time.skips += 1
+        time.asked_since_ns = 0
         time.progress_ns = self._clock.now_ns()
 
     def _set_alarm(self, time: NamespaceTime) -> None:
@@ -520,7 +540,8 @@ class SkippedTime:
         time.alarm = self._clock.call_at(min(moments), time.wake.set) if moments else None
 
     def _tell_of_stall(self, namespace_id: str, time: NamespaceTime) -> None:
-        if time.told or not time.waiting or self._clock.now_ns() - time.progress_ns < STALL_S * SECOND_NS:
+        stalls = time.waiting or self.polled_ns(time) >= STALL_S * SECOND_NS
+        if time.told or not stalls or self._clock.now_ns() - time.progress_ns < STALL_S * SECOND_NS:
             return
         time.told = True
         reasons = self.holding(namespace_id) + self.idle_tasks(namespace_id)

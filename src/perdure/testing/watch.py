@@ -164,6 +164,16 @@ class Watch:
         if self._stall_s and (why := await self._host.call(self._stall())):
             raise Stalled(why)
 
+    async def check_polling(self) -> None:
+        """Raises if this test polls by query, and nothing has happened since long ago."""
+        self.check()
+        if self._stall_s and not activity.in_activity() and await self._host.call(self._polls_in_vain()):
+            await self._check_stall()
+
+    async def _polls_in_vain(self) -> bool:
+        time = self._host.time
+        return time.polled_ns(time.of(self._namespace_id)) >= self._stall_s * 1e9
+
     async def _stall(self) -> str:
         """Why nothing happens, if nothing has for long. On the server's loop."""
         time = self._host.time.of(self._namespace_id)
@@ -216,6 +226,8 @@ class WatchedService(ServiceClient):
                 rpc, req, resp_type, service=service, retry=retry, metadata=metadata, timeout=timeout
             )
 
+        if rpc == "query_workflow":
+            await self._watch.check_polling()
         return await self._watch.race(_soon(ask) if retry and rpc in MAY_BE_BUSY else ask(retry))
 
 
