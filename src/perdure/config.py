@@ -427,6 +427,8 @@ class Settings:
     dynamic: Dynamic = field(default_factory=Dynamic)
     skipping: Skipping = Skipping.OFF
     """Whether the clocks of namespaces skip, which is for tests."""
+    skips: int = 100_000
+    """How often the clock of a namespace may jump by itself for what a client waits for."""
 
     def __post_init__(self) -> None:
         for name, port in (("port", self.port), ("http-port", self.http_port or 0)):
@@ -436,6 +438,8 @@ class Settings:
         if not 0 < self.max_request_bytes <= MOST_REQUEST_BYTES:
             given = f"max-request-bytes: {self.max_request_bytes}"
             raise StartupError(f"{given} is no limit for requests; give one from 1 to {MOST_REQUEST_BYTES}.")
+        if self.skips < 1:
+            raise StartupError(f"skips: {self.skips} is no budget; give how often time may skip, 1 or more.")
         if self.links_keys_file is not None and self.http_port is None:
             raise StartupError("links-keys-file: links are served over HTTP; give an http-port, too.")
         for name, value, choices in (

@@ -215,6 +215,7 @@ class Server:
                 settings.dynamic,
                 cache_bytes=settings.execution_cache_bytes,
                 skipping=settings.skipping,
+                skips=settings.skips,
             )
         except DataLoss as error:
             raise DamagedFile(

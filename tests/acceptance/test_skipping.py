@@ -16,9 +16,10 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from perdure.config import Skipping
+from perdure.config import Settings, Skipping
 from perdure.runtime.skipping import SkippedTime
 from perdure.server import Server
 
@@ -240,7 +241,7 @@ async def test_time_stands_once_a_workflow_has_ended(server: Server) -> None:
 async def test_an_endless_cron_stops_at_the_budget(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     client = await server.client()
     time = times(server).of(server.namespace_id("default"))
-    time.skips_left = 5
+    time.skips_left, time.budget = 5, 0
     async with worker(client):
         with caplog.at_level(logging.WARNING):
             handle = await client.start_workflow(Sleeper.run, 1.0, id="cron", task_queue=QUEUE, cron_schedule="@daily")
@@ -268,3 +269,17 @@ async def test_the_test_service_moves_clocks_that_nobody_has_looked_at(server: S
             await handle.result()
             events = (await handle.fetch_history()).events
             assert told <= events[0].event_time.ToNanoseconds() < told + 3600e9
+
+
+async def test_who_waits_is_told_that_the_budget_is_spent_and_the_next_has_one_again() -> None:
+    async with Server(Settings(port=0, skipping=Skipping.UNLOCKED, skips=5)) as server:
+        client = await server.client()
+        async with worker(client):
+            for number in range(3):
+                await client.execute_workflow(Sleeper.run, YEAR.total_seconds(), id=f"s{number}", task_queue=QUEUE)
+                with pytest.raises(RPCError, match="budget of skips is spent: time has skipped 5 times") as raised:
+                    await client.execute_workflow(
+                        Sleeper.run, 1.0, id=f"cron-{number}", task_queue=QUEUE, cron_schedule="@daily"
+                    )
+                assert raised.value.status is RPCStatusCode.FAILED_PRECONDITION
+                await client.get_workflow_handle(f"cron-{number}").terminate()

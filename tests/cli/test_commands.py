@@ -121,6 +121,10 @@ def test_start_dev_is_in_memory_whatever_the_environment_says(monkeypatch):
         (("up", "--port", "-1"), "Error: --port: -1 is not a TCP port; give one from 0 (any free one) to 65535."),
         (("test-server", "abc"), "Error: PORT: 'abc' is not a TCP port; give one from 0 (any free one) to 65535."),
         (("test-server", "70000"), "Error: PORT: 70000 is not a TCP port; give one from 0 (any free one) to 65535."),
+        (
+            ("test-server", "0", "--skips", "0"),
+            "Error: skips: 0 is no budget; give how often time may skip, 1 or more.",
+        ),
         (("test-server", "0", "--namespace", ""), "Error: namespace '': a namespace needs a name."),
         (("server", "start-dev", "--log-level", "loud"), "Error: --log-level: 'loud' is not one of debug, info,"),
         (("server", "start-dev", "--search-attribute", "A"), "Error: --search-attribute: expected KEY=VALUE, got 'A'."),

@@ -9,7 +9,7 @@ from enum import Enum
 from perdure.clock import Clock, Timer
 from perdure.engine.execution import Item, Key, Kind
 from perdure.runtime.run import Run
-from perdure.runtime.timekeeper import Answered
+from perdure.runtime.timekeeper import Answered, Refuse
 
 PendingId = tuple[int, Kind, Key]
 """(run key, kind, key)"""
@@ -84,6 +84,12 @@ class NamespaceTime:
     clock: SkippedClock
     mode: Mode = Mode.SKIP
     skips_left: int = MAX_SKIPS
+    budget: int = 0
+    """What `skips_left` becomes when a client waits for what no client has waited for before; 0: nothing else."""
+    awaited: set[tuple[str, ...]] = field(default_factory=set)
+    """What clients have waited for."""
+    refusals: dict[object, Refuse] = field(default_factory=dict)
+    """How those who wait are told that the budget is spent."""
     skips: int = 0
     """Jumps made so far, by itself or by `advance`."""
     deadlines: list[tuple[int, int, PendingId]] = field(default_factory=list)

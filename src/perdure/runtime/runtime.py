@@ -19,6 +19,7 @@ from perdure.runtime.executor import Executor, Publish
 from perdure.runtime.follow_ups import KINDS as FOLLOW_UP_KINDS
 from perdure.runtime.follow_ups import FollowUps
 from perdure.runtime.matching import Matching
+from perdure.runtime.namespace_time import MAX_SKIPS
 from perdure.runtime.namespaces import Namespaces
 from perdure.runtime.queue_configs import QueueConfigs
 from perdure.runtime.reclaim import Reclaimer
@@ -42,7 +43,9 @@ Actor = Callable[[Run, int, Key], Awaitable[None]]
 class Runtime:
     """Everything below the edge. Make it with `open`, on the event loop it will belong to."""
 
-    def __init__(self, executor: Executor, namespaces: Namespaces, skipping: Skipping = Skipping.OFF) -> None:
+    def __init__(
+        self, executor: Executor, namespaces: Namespaces, skipping: Skipping = Skipping.OFF, skips: int = MAX_SKIPS
+    ) -> None:
         self.executor = executor
         self.namespaces = namespaces
         self.storage = executor.storage
@@ -72,7 +75,7 @@ class Runtime:
             self.time = WallTime(executor, self._act)
         else:
             locked = skipping is Skipping.LOCKED
-            self.time = self.skipped = SkippedTime(executor, self.matching, self._act, locked=locked)
+            self.time = self.skipped = SkippedTime(executor, self.matching, self._act, locked=locked, skips=skips)
         self.retention = Retention(executor, namespaces)
         self.published: Publish = lambda run, decision: None
         """Called for each decision, once it is durable, after its tasks and deadlines were taken note of."""
@@ -91,6 +94,7 @@ class Runtime:
         *,
         cache_bytes: int,
         skipping: Skipping = Skipping.OFF,
+        skips: int = MAX_SKIPS,
     ) -> Runtime:
         if skipping is not Skipping.OFF:
             config = replace(config, least_activity_start_to_close_s=0.0)
@@ -104,7 +108,7 @@ class Runtime:
             cache_bytes=cache_bytes,
             first_run_key=await storage.max_run_key() + 1,
         )
-        runtime = cls(executor, namespaces, skipping)
+        runtime = cls(executor, namespaces, skipping, skips)
         await runtime.queue_configs.load(storage)
         return runtime
 

@@ -28,9 +28,9 @@ from perdure.runtime import rows
 from perdure.runtime.deadlines import Act
 from perdure.runtime.executor import Executor
 from perdure.runtime.matching import Matching
-from perdure.runtime.namespace_time import Advance, Mode, NamespaceTime, PendingId, SkippedClock
+from perdure.runtime.namespace_time import MAX_SKIPS, Advance, Mode, NamespaceTime, PendingId, SkippedClock
 from perdure.runtime.run import Run
-from perdure.runtime.timekeeper import Answered, Release
+from perdure.runtime.timekeeper import Answered, Refuse, Release
 from perdure.storage.base import DueItem, ReadyItem
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,12 @@ MOST_STEPS = 16
 """How many things may follow from one another while a clock stands still: what goes round in circles takes time."""
 ASKED_WITHIN_S = 2.0
 """Queries that follow each other this soon are a loop that polls."""
+MAX_AWAITED = 10_000
+"""Of so many things that clients wait for it is remembered that they had their budget."""
+SPENT = (
+    "The budget of skips is spent: time has skipped {} times, and what is waited for has not come. Does a schedule or a"
+    " cron go on for ever? A larger budget: perdure test-server --skips, or PERDURE_SKIPS."
+)
 PAGE = 1_000
 NEVER_NS = 2**63 - 1
 RETRY_NS = SECOND_NS
@@ -61,13 +67,16 @@ RETRY_NS = SECOND_NS
 class SkippedTime:
     """The clocks of all namespaces of a server. A `Timekeeper`."""
 
-    def __init__(self, executor: Executor, matching: Matching, act: Act, *, locked: bool = False) -> None:
+    def __init__(
+        self, executor: Executor, matching: Matching, act: Act, *, locked: bool = False, skips: int = MAX_SKIPS
+    ) -> None:
         self._executor = executor
         self._matching = matching
         self._act = act
         self._clock = executor.clock
         self._locks = 1 if locked else 0
         """By how many locks exceed unlocks; above 0 no clock jumps by itself."""
+        self._skips = skips
         self._times: dict[str, NamespaceTime] = {}
         self._unseen = SkippedClock(executor.clock)
         """That of namespaces nobody has looked at, those to come included: what moves all clocks moves it, too."""
@@ -84,7 +93,7 @@ class SkippedTime:
         time = self._times.get(namespace_id)
         if time is None:
             clock = SkippedClock(self._clock, self._unseen.now_ns())
-            time = self._times[namespace_id] = NamespaceTime(clock)
+            time = self._times[namespace_id] = NamespaceTime(clock, skips_left=self._skips, budget=self._skips)
             time.progress_ns = self._clock.now_ns()
             if self._started:
                 self._spawn(namespace_id, time)
@@ -208,13 +217,27 @@ class SkippedTime:
 
         return release
 
-    def wait(self, namespace_id: str, answered: Answered | None = None) -> Release:
+    def wait(
+        self,
+        namespace_id: str,
+        answered: Answered | None = None,
+        what: tuple[str, ...] = (),
+        refuse: Refuse | None = None,
+    ) -> Release:
         time, token = self.of(namespace_id), object()
         time.waits[token] = answered
+        if refuse is not None:
+            time.refusals[token] = refuse
+        if time.budget and what not in time.awaited:
+            if len(time.awaited) >= MAX_AWAITED:
+                time.awaited.clear()
+            time.awaited.add(what)
+            time.skips_left = time.budget
         time.wake.set()
 
         def release() -> None:
             time.waits.pop(token, None)
+            time.refusals.pop(token, None)
 
         return release
 
@@ -476,14 +499,23 @@ class SkippedTime:
         if time.advances:
             return self._move_on(time)
         due_ns = self.next_due_ns(time)
-        free = self._locks <= 0 and time.mode is Mode.SKIP and time.waiting and time.skips_left > 0
+        free = self._locks <= 0 and time.mode is Mode.SKIP and time.waiting
         if not free or due_ns is None or any(True for _ in self._in_flight(time)):
+            return False
+        if time.skips_left <= 0:
+            self._refuse(time)
             return False
         time.skips_left -= 1
         if not time.skips_left:
             log.warning("the budget of skips is spent: time goes on as real time does from now on")
         self._jump(time, due_ns)
         return True
+
+    def _refuse(self, time: NamespaceTime) -> None:
+        """The budget is spent: tell those who wait, unless somebody watches the namespace who does."""
+        if time.budget:
+            for refuse in list(time.refusals.values()):
+                refuse(FailedPrecondition(SPENT.format(time.budget)))
 
     def _move_on(self, time: NamespaceTime) -> bool:
         advance = min(time.advances, key=lambda advance: advance.target_ns)

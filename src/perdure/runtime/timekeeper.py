@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from perdure.engine.transition import Decision
+from perdure.errors import PerdureError
 from perdure.runtime.deadlines import Act, Deadlines
 from perdure.runtime.executor import Executor
 from perdure.runtime.run import Run
@@ -17,6 +18,9 @@ from perdure.runtime.run import Run
 Release = Callable[[], None]
 Answered = Callable[[], bool]
 """Whether what somebody waits for is there, so that they wait no more, though they have not gone yet."""
+
+Refuse = Callable[[PerdureError], None]
+"""Tells those who wait that they wait in vain."""
 
 
 class Timekeeper(Protocol):
@@ -35,8 +39,16 @@ class Timekeeper(Protocol):
     def hold(self, namespace_id: str, what: str) -> Release:
         """Time may not jump until the release: something volatile is under way, named by `what`."""
 
-    def wait(self, namespace_id: str, answered: Answered | None = None) -> Release:
-        """Somebody waits for what happens next, until they are answered, if that can be said, or the release."""
+    def wait(
+        self,
+        namespace_id: str,
+        answered: Answered | None = None,
+        what: tuple[str, ...] = (),
+        refuse: Refuse | None = None,
+    ) -> Release:
+        """Somebody waits for what happens next, until they are answered, if that can be said, or the release.
+
+        `what` is that for which time may skip so often and no more; then `refuse` is called, each time."""
 
 
 class WallTime:
@@ -64,7 +76,13 @@ class WallTime:
     def hold(self, namespace_id: str, what: str) -> Release:
         return _nothing
 
-    def wait(self, namespace_id: str, answered: Answered | None = None) -> Release:
+    def wait(
+        self,
+        namespace_id: str,
+        answered: Answered | None = None,
+        what: tuple[str, ...] = (),
+        refuse: Refuse | None = None,
+    ) -> Release:
         return _nothing
 
 

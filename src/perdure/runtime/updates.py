@@ -83,7 +83,9 @@ class Waiter:
 
         Raises what ended the update, or `DeadlineExceeded` after `timeout_s`, the caller's own limit."""
         await self._load()
-        release = self._updates.time.wait(self._run.core.namespace_id, lambda: self._answered(stage))
+        core = self._run.core
+        what = (core.workflow_id, core.first_run_id, self._update_id)
+        release = self._updates.time.wait(core.namespace_id, lambda: self._answered(stage), what, self.abort)
         try:
             return await self._wait(stage, patience_s, timeout_s)
         finally:

@@ -116,7 +116,7 @@ class Env:
             )
         namespace_id = self._host.server.namespace_id(self.namespace)
         time = self._host.time.of(namespace_id)
-        time.mode, time.skips_left = mode, skips
+        time.mode, time.skips_left, time.budget = mode, skips, 0
         return namespace_id
 
     def connect(self, **options: Any) -> Client:

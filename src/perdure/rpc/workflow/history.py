@@ -20,7 +20,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from perdure.engine.machines.workflow_task import materialise
-from perdure.errors import InvalidArgument, NotFound, Unavailable
+from perdure.errors import InvalidArgument, NotFound, PerdureError, Unavailable
 from perdure.rpc import tokens, validate
 from perdure.rpc.serialized import with_history
 from perdure.rpc.transport import Call
@@ -153,10 +153,17 @@ class Histories:
         def is_over() -> bool:
             return not run.execution.running or run.lost or enough()
 
-        release = self._runtime.time.wait(run.core.namespace_id, is_over)
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def refuse(error: PerdureError) -> None:
+            if not refused.done():
+                refused.set_exception(error)
+
+        core = run.core
+        release = self._runtime.time.wait(core.namespace_id, is_over, (core.workflow_id, core.first_run_id), refuse)
         try:
             if not (is_over() or polls.stopping or asyncio.get_running_loop().time() >= expiry):
-                await polls.change(run, expiry, is_over)
+                await polls.change(run, expiry, is_over, refused)
         finally:
             release()
         if run.deleted:

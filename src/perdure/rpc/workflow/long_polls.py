@@ -32,10 +32,17 @@ class LongPolls:
             patience_s = min(patience_s, max(0.0, call.timeout_s - self._config.long_poll_buffer_s))
         return asyncio.get_running_loop().time() + patience_s
 
-    async def change(self, run: Run, expiry: float, enough: Callable[[], bool] = lambda: True) -> None:
-        """Until a change of the run is `enough`, the time has come, or the server stops."""
+    async def change(
+        self,
+        run: Run,
+        expiry: float,
+        enough: Callable[[], bool] = lambda: True,
+        waiter: asyncio.Future[None] | None = None,
+    ) -> None:
+        """Until a change of the run is `enough`, the time has come, the server stops, or `waiter`, if given, is done:
+        raises what it raises."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter = waiter or loop.create_future()
         timer = loop.call_at(expiry, _resolve, waiter)
         stop = run.on_change(lambda: _resolve(waiter) if enough() else None)
         self._waiting.add(waiter)
