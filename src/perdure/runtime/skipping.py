@@ -28,21 +28,14 @@ from perdure.runtime import rows
 from perdure.runtime.deadlines import Act
 from perdure.runtime.executor import Executor
 from perdure.runtime.matching import Matching
-from perdure.runtime.namespace_time import MAX_SKIPS, Advance, Mode, NamespaceTime, PendingId, SkippedClock
+from perdure.runtime.namespace_time import MAX_SKIPS, Advance, Mode, NamespaceTime, SkippedClock
+from perdure.runtime.patience import awaited
 from perdure.runtime.run import Run
 from perdure.runtime.timekeeper import Answered, Refuse, Release
 from perdure.storage.base import DueItem, ReadyItem
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 1.0
-"""How long `advance` waits for what became ready on its way, after some of that has begun, ended or been handed out."""
-MOST_PATIENCE_S = 10.0
-"""How long it waits for each of that, whatever else goes on."""
-IMPATIENCE = 4
-"""How much less it waits for an activity each time that an attempt of it has taken too long on the same way."""
-LEAST_PATIENCE = 1 / 20
-"""The part of its patience that is always left."""
 POLLED_WITHIN_S = 1.0
 """A queue whose worker polled this lately is polled: it may be between two polls."""
 LOOK_AGAIN_NS = 50_000_000
@@ -519,7 +512,7 @@ class SkippedTime:
 
     def _move_on(self, time: NamespaceTime) -> bool:
         advance = min(time.advances, key=lambda advance: advance.target_ns)
-        if self._awaited(time):
+        if awaited(time, (token for token, _ in self._in_flight(time)), self._clock.now_ns()):
             return False
         due_ns = self.next_due_ns(time)
         if due_ns is not None and due_ns <= advance.target_ns:
@@ -530,28 +523,6 @@ class SkippedTime:
             advance.done.set_result(None)
             return True
         return False
-
-    def _awaited(self, time: NamespaceTime) -> bool:
-        """Whether an `advance` has to wait. What takes too long is overlooked from now on."""
-        now_ns, before = self._clock.now_ns(), time.blocking
-        time.blocking = {}
-        for token, _ in self._in_flight(time):
-            if token not in time.overlooked and token not in time.blocked:
-                stage = (token, _started_ns(time, token))
-                time.blocking[stage] = before.get(stage, now_ns)
-        if time.blocking.keys() != before.keys():
-            time.changed_ns = now_ns
-        if not time.blocking:
-            return False
-        left = {stage: _patience(time, stage[0]) * SECOND_NS for stage in time.blocking}
-        gave_up = now_ns - time.changed_ns >= PATIENCE_S * max(left.values())
-        for stage, since_ns in list(time.blocking.items()):
-            if gave_up or now_ns - since_ns >= MOST_PATIENCE_S * left[stage]:
-                del time.blocking[stage]
-                time.overlooked.add(stage[0])
-                if (pending := _pending(stage[0])) is not None:
-                    time.outlasted[pending] = time.outlasted.get(pending, 0) + 1
-        return bool(time.blocking)
 
     def _jump(self, time: NamespaceTime, to_ns: int) -> None:
         time.clock.freeze_at(to_ns)
@@ -593,20 +564,3 @@ def _identity(item: Item) -> str:
     if isinstance(item, WorkflowTask) and item.started_ns:
         return item.identity
     return item.last_identity if isinstance(item, Activity) and item.started_ns else ""
-
-
-def _pending(token: object) -> PendingId | None:
-    """Of what is in flight, the task that it is, if it is one."""
-    return token[0] if isinstance(token, tuple) else None
-
-
-def _started_ns(time: NamespaceTime, token: object) -> int:
-    pending = _pending(token)
-    return getattr(time.tasks[pending][1], "started_ns", 0) if pending in time.tasks else 0
-
-
-def _patience(time: NamespaceTime, token: object) -> float:
-    """The part of all patience that an `advance` has for this: attempts that hang, one after the other, are not each
-    waited for as the first one was."""
-    times = time.outlasted.get(pending, 0) if (pending := _pending(token)) is not None else 0
-    return max(LEAST_PATIENCE, float(IMPATIENCE**-times))
