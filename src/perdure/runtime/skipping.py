@@ -20,8 +20,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
 from perdure.clock import SECOND_NS
-from perdure.engine.execution import OPEN, Activity, Item, Key, Kind, Update, UpdateState, WorkflowTask
-from perdure.engine.queues import workflow_queue
+from perdure.engine.execution import OPEN, Activity, Item, Key, Kind, WorkflowTask
 from perdure.engine.transition import Decision
 from perdure.errors import FailedPrecondition
 from perdure.runtime import rows
@@ -31,13 +30,12 @@ from perdure.runtime.matching import Matching
 from perdure.runtime.namespace_time import MAX_SKIPS, Advance, Mode, NamespaceTime, SkippedClock
 from perdure.runtime.patience import awaited
 from perdure.runtime.run import Run
+from perdure.runtime.tasks_held import Tasks, holds
 from perdure.runtime.timekeeper import Answered, Refuse, Release
 from perdure.storage.base import DueItem, ReadyItem
 
 log = logging.getLogger(__name__)
 
-POLLED_WITHIN_S = 1.0
-"""A queue whose worker polled this lately is polled: it may be between two polls."""
 LOOK_AGAIN_NS = 50_000_000
 """How often to look whether what holds time is still there, if nothing says so."""
 STALL_S = 10.0
@@ -64,7 +62,7 @@ class SkippedTime:
         self, executor: Executor, matching: Matching, act: Act, *, locked: bool = False, skips: int = MAX_SKIPS
     ) -> None:
         self._executor = executor
-        self._matching = matching
+        self._tasks = Tasks(matching)
         self._act = act
         self._clock = executor.clock
         self._locks = 1 if locked else 0
@@ -160,7 +158,7 @@ class SkippedTime:
         elif time.due.get(pending) != due_ns:
             time.due[pending] = due_ns
             heapq.heappush(time.deadlines, (due_ns, next(self._order), pending))
-        if item is not None and run.core.status in OPEN and _holds(item):
+        if item is not None and run.core.status in OPEN and holds(item):
             time.tasks[pending] = (run, item)
         else:
             time.tasks.pop(pending, None)
@@ -377,45 +375,12 @@ class SkippedTime:
         """What a worker has or is about to get, and what is under way: a token and a text for each."""
         if self._reading is not None and not self._reading.done():
             yield self._reading, "deadlines and tasks are being read"
-        for pending, (run, item) in time.tasks.items():
-            if run.deleted or not run.execution.running:
-                continue
-            if (pending, getattr(item, "started_ns", 0)) in time.abandoned or _identity(item) in time.gone:
-                continue
-            if item_text := self._task_text(time, run, item):
-                yield (pending, getattr(item, "attempt", 0)), item_text
+        yield from self._tasks.held(time)
         yield from time.holds.items()
-
-    def _task_text(self, time: NamespaceTime, run: Run, item: Item) -> str:
-        """What to say of a task that holds time; empty if it does not."""
-        workflow_id = run.core.workflow_id
-        if isinstance(item, Update):
-            return f"update {item.update_id} of workflow {workflow_id} is not accepted yet"
-        assert isinstance(item, WorkflowTask | Activity)
-        what = (
-            "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}#{item.activity_id}"
-        )
-        if item.started_ns:
-            return f"{what} of workflow {workflow_id} is with worker {_identity(item)}"
-        queue = item.queue or ""
-        if isinstance(item, WorkflowTask) and item.sticky and not self._matching.has_pollers(queue, POLLED_WITHIN_S):
-            queue = workflow_queue(run.core.namespace_id, run.core.task_queue)
-        if queue in time.expected or self._matching.has_pollers(queue, POLLED_WITHIN_S):
-            return f"{what} of workflow {workflow_id} waits for a worker that polls"
-        return ""
 
     def idle_tasks(self, namespace_id: str) -> list[str]:
         """Tasks that are ready and that no worker polls for. They don't hold time, but a test may wait for them."""
-        texts = []
-        time = self.of(namespace_id)
-        for run, item in time.tasks.values():
-            if isinstance(item, Update) or run.deleted:
-                continue
-            assert isinstance(item, WorkflowTask | Activity)
-            if not item.started_ns and not self._task_text(time, run, item):
-                what = "workflow task" if isinstance(item, WorkflowTask) else f"activity {item.activity_type}"
-                texts.append(f"{what} of workflow {run.core.workflow_id}: no worker polls queue {item.task_queue}")
-        return texts
+        return list(self._tasks.idle(self.of(namespace_id)))
 
     # How clocks move.
 
@@ -550,17 +515,3 @@ class SkippedTime:
         reasons = self.holding(namespace_id) + self.idle_tasks(namespace_id)
         name = self._executor.namespaces.by_id(namespace_id).name
         log.warning("time has stood in namespace %s for %d s: %s", name, STALL_S, "; ".join(reasons))
-
-
-def _holds(item: Item) -> bool:
-    """Whether the item is a task that is ready or handed out, or an update that no worker has accepted yet."""
-    if isinstance(item, Update):
-        return item.state <= UpdateState.SENT
-    return isinstance(item, WorkflowTask | Activity) and bool(item.started_ns or item.queue)
-
-
-def _identity(item: Item) -> str:
-    """Of the worker that has the task; empty if none has."""
-    if isinstance(item, WorkflowTask) and item.started_ns:
-        return item.identity
-    return item.last_identity if isinstance(item, Activity) and item.started_ns else ""
