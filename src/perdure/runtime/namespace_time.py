@@ -8,6 +8,7 @@ from enum import Enum
 
 from perdure.clock import Clock, Timer
 from perdure.engine.execution import Item, Key, Kind
+from perdure.errors import FailedPrecondition
 from perdure.runtime.run import Run
 from perdure.runtime.timekeeper import Answered, Refuse
 
@@ -16,6 +17,12 @@ PendingId = tuple[int, Kind, Key]
 
 MAX_SKIPS = 100_000
 """Jumps that a namespace makes by itself, unless told otherwise."""
+MAX_AWAITED = 10_000
+"""Of so many things that clients wait for it is remembered that they had their budget."""
+SPENT = (
+    "The budget of skips is spent: time has skipped {} times, and what is waited for has not come. Does a schedule or a"
+    " cron go on for ever? A larger budget: perdure test-server --skips, or PERDURE_SKIPS."
+)
 
 
 class Mode(Enum):
@@ -131,3 +138,17 @@ class NamespaceTime:
     def waiting(self) -> bool:
         """Whether somebody waits for what is not there yet."""
         return any(answered is None or not answered() for answered in self.waits.values())
+
+    def allow(self, what: tuple[str, ...]) -> None:
+        """A client waits for this: the first time, that has a budget of its own."""
+        if self.budget and what not in self.awaited:
+            if len(self.awaited) >= MAX_AWAITED:
+                self.awaited.clear()
+            self.awaited.add(what)
+            self.skips_left = self.budget
+
+    def refuse(self) -> None:
+        """The budget is spent: tell those who wait, unless somebody watches the namespace who does."""
+        if self.budget:
+            for refuse in list(self.refusals.values()):
+                refuse(FailedPrecondition(SPENT.format(self.budget)))

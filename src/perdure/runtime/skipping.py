@@ -44,12 +44,6 @@ MOST_STEPS = 16
 """How many things may follow from one another while a clock stands still: what goes round in circles takes time."""
 ASKED_WITHIN_S = 2.0
 """Queries that follow each other this soon are a loop that polls."""
-MAX_AWAITED = 10_000
-"""Of so many things that clients wait for it is remembered that they had their budget."""
-SPENT = (
-    "The budget of skips is spent: time has skipped {} times, and what is waited for has not come. Does a schedule or a"
-    " cron go on for ever? A larger budget: perdure test-server --skips, or PERDURE_SKIPS."
-)
 PAGE = 1_000
 NEVER_NS = 2**63 - 1
 RETRY_NS = SECOND_NS
@@ -219,11 +213,7 @@ class SkippedTime:
         time.waits[token] = answered
         if refuse is not None:
             time.refusals[token] = refuse
-        if time.budget and what not in time.awaited:
-            if len(time.awaited) >= MAX_AWAITED:
-                time.awaited.clear()
-            time.awaited.add(what)
-            time.skips_left = time.budget
+        time.allow(what)
         time.wake.set()
 
         def release() -> None:
@@ -418,8 +408,7 @@ class SkippedTime:
                     for run_key, kind, keys in self._pop(time, due_ns):
                         await self._act_on(time, due_ns, run_key, kind, keys)
                     await self._executor.flushed()
-                    next_ns = self.next_due_ns(time)
-                    if next_ns is None or next_ns > time.clock.now_ns():
+                    if (next_ns := self.next_due_ns(time)) is None or next_ns > time.clock.now_ns():
                         break
                     due_ns = next_ns
             finally:
@@ -461,19 +450,13 @@ class SkippedTime:
         if not free or due_ns is None or any(True for _ in self._in_flight(time)):
             return False
         if time.skips_left <= 0:
-            self._refuse(time)
+            time.refuse()
             return False
         time.skips_left -= 1
         if not time.skips_left:
             log.warning("the budget of skips is spent: time goes on as real time does from now on")
         self._jump(time, due_ns)
         return True
-
-    def _refuse(self, time: NamespaceTime) -> None:
-        """The budget is spent: tell those who wait, unless somebody watches the namespace who does."""
-        if time.budget:
-            for refuse in list(time.refusals.values()):
-                refuse(FailedPrecondition(SPENT.format(time.budget)))
 
     def _move_on(self, time: NamespaceTime) -> bool:
         advance = min(time.advances, key=lambda advance: advance.target_ns)
