@@ -10,7 +10,7 @@ from temporalio.api.schedule.v1 import Schedule
 from temporalio.api.workflowservice import v1 as api
 from tests.simulation.entities import BACKFILLED, NO_SIGNALS, TRIGGER_EPOCH_S, TRIGGER_STEP_S
 from tests.simulation.faults import S
-from tests.simulation.script import QUEUE, duration
+from tests.simulation.script import QUEUE, duration, payloads
 
 if TYPE_CHECKING:
     from tests.simulation.clients import Client
@@ -183,6 +183,7 @@ def _remember(client: Client, job_id: str, reply: Any) -> None:
 
 def _batch_signal(client: Client, request: Any) -> None:
     request.signal_operation.signal = f"{request.job_id}-1"
+    request.signal_operation.input.CopyFrom(payloads(request.signal_operation.signal))
     client.world.ledger.signal_sent(request.signal_operation.signal)
 
 

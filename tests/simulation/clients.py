@@ -11,7 +11,7 @@ from temporalio.api.workflowservice import v1 as api
 from tests.simulation import administrators
 from tests.simulation.faults import MS, S
 from tests.simulation.network import DEADLINE_EXCEEDED, UNAVAILABLE
-from tests.simulation.script import QUEUE, duration, payload
+from tests.simulation.script import QUEUE, duration, payload, payloads
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -142,6 +142,7 @@ class Client:
             namespace="default", workflow_execution=target, request_id=self.world.name("request-")
         )
         request.signal_name = self._signal_name(target.workflow_id)
+        request.input.CopyFrom(payloads(request.signal_name))
         if self.world.chance.random() < 0.4:  # one that has to come behind
             self._left.append(lambda: self.signal(target))
         self.do("SignalWorkflowExecution", request)
@@ -149,6 +150,7 @@ class Client:
     def signal_with_start(self) -> None:
         request = self._start_request(api.SignalWithStartWorkflowExecutionRequest())
         request.signal_name = self._signal_name(request.workflow_id)
+        request.signal_input.CopyFrom(payloads(request.signal_name))
         self.do("SignalWithStartWorkflowExecution", request, lambda reply: self.know(request.workflow_id, reply))
 
     def cancel(self) -> None:
@@ -283,6 +285,7 @@ class Client:
                 continue
             request = api.SignalWorkflowExecutionRequest(namespace="default", workflow_execution=target)
             request.signal_name = f"finish-{self.identity}/{self.world.name('f')}-1"
+            request.input.CopyFrom(payloads(request.signal_name))
             request.request_id = self.world.name("request-")
             self._left.append(lambda request=request: self.do("SignalWorkflowExecution", request))  # type: ignore[misc]
         self._next()

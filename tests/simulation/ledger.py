@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation import resets
+from tests.simulation import policies, resets
 from tests.simulation.entities import Entities
 from tests.simulation.records import NAMES, Record
 
@@ -25,6 +25,7 @@ OPEN_STATUSES = (1, 8)
 """Running and paused."""
 _NAMED_RUN = re.compile(r"\bRunId: ([0-9a-f-]{36})")
 _NONE = ((-1, 0), 0, b"")
+EARLIER = "reached a restart at an earlier time"
 LONG_NS = 30_000_000_000
 """Longer than any answer is on its way out of the server."""
 
@@ -55,6 +56,8 @@ class Ledger:
         self._latest: dict[str, tuple[tuple[int, int], int, bytes]] = {}
         """By run: ((epoch, when the workflow task was started), when it was handed out, its token) of the newest."""
         self._handed_activities: dict[tuple[str, int], int] = {}
+        self._beaten: dict[tuple[str, int], int] = {}
+        """The first attempt of an activity of which a heartbeat was acknowledged: later ones get the details."""
         self._accepted: Counter[bytes] = Counter()
         self._not_before: dict[tuple[str, int], tuple[int, int]] = {}
         self._touched: set[tuple[str, str]] = set()
@@ -100,7 +103,7 @@ class Ledger:
             if "/" in change.insert.namespace_id:
                 return None
             record = born = self.records[change.run_key] = Record(
-                change.run_key, change.insert, self._complain, self._is_workflow_touched
+                change.run_key, change.insert, self._complain, self._is_workflow_touched, self._is_set_back
             )
             record.begun_ns = self._passed_ns()
             self.by_run_id[change.insert.run_id] = record
@@ -126,6 +129,9 @@ class Ledger:
             if run_id == from_run_id and number < before_event_id:
                 self._children.setdefault((to_run_id, number), child)
                 self._reports_by_way_of[to_run_id] = {from_run_id, *self._reports_by_way_of.get(from_run_id, ())}
+
+    def _is_set_back(self) -> bool:
+        return self._counts[EARLIER] > 0
 
     def _is_workflow_touched(self, workflow_id: str) -> bool:
         return (workflow_id, "") in self._touched or ("", "") in self._touched
@@ -288,6 +294,9 @@ class Ledger:
         early_ns = not_before_ns - max(self._now_ns(), self.latest_ns)
         if attempt == token.attempt and early_ns > 0:
             record.complain(f"attempt {attempt} of activity {key[1]} began {early_ns} ns early")
+        beaten = self._beaten.get(key, 0)
+        if reply.HasField("heartbeat_details") or 0 < beaten < token.attempt:
+            policies.check_payload(record, reply.heartbeat_details, "beat", reply.activity_id, token.attempt)
         maximum = reply.retry_policy.maximum_attempts
         if maximum and token.attempt > maximum:
             record.complain(f"attempt {token.attempt} of activity {key[1]}, which may have {maximum}")
@@ -310,6 +319,11 @@ class Ledger:
             if name != f"ACTIVITY_TASK_{kind}" and not waits:
                 record.complain(f"activity {token.scheduled_event_id} was acknowledged as {kind} and is not: {name}")
 
+    def _RecordActivityTaskHeartbeat(self, request: Any, reply: Any, arrived_ns: int) -> None:
+        token = tokens.decode(tokens.ActivityTaskToken, request.task_token)
+        key = (token.run_id, token.scheduled_event_id)
+        self._beaten.setdefault(key, token.attempt)
+
     def _RespondActivityTaskCompleted(self, request: Any, reply: Any, arrived_ns: int) -> None:
         self._activity_ended(request, "COMPLETED")
 
@@ -324,9 +338,8 @@ class Ledger:
         if event is None:
             return
         policy = event.activity_task_scheduled_event_attributes.retry_policy
-        interval = policy.initial_interval.ToNanoseconds() * policy.backoff_coefficient ** (token.attempt - 1)
-        interval = min(interval, policy.maximum_interval.ToNanoseconds() or interval)
-        self._not_before[token.run_id, token.scheduled_event_id] = (token.attempt + 1, arrived_ns + int(interval))
+        not_before_ns = arrived_ns + policies.interval_ns(policy, token.attempt)
+        self._not_before[token.run_id, token.scheduled_event_id] = (token.attempt + 1, not_before_ns)
 
     def _StartWorkflowExecution(self, request: Any, reply: Any, arrived_ns: int) -> None:
         record = self._record(reply.run_id)

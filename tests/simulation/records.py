@@ -8,6 +8,7 @@ from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import History, HistoryEvent
+from tests.simulation import policies
 
 from perdure.engine.apply import RESETTER
 from perdure.engine.execution import Kind, decode_item
@@ -62,11 +63,20 @@ WAKING = frozenset(
 class Record:
     """One run. `open` holds what was begun and has not ended: event id -> (what, the event that began it)."""
 
-    def __init__(self, run_key: int, who: RunIdentity, complain: Complain, touched: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        run_key: int,
+        who: RunIdentity,
+        complain: Complain,
+        touched: Callable[[str], bool],
+        set_back: Callable[[], bool],
+    ) -> None:
         self.run_key = run_key
         self.who = who
         self._complain = complain
         self._touched = touched
+        self.set_back = set_back
+        """Whether the server's time may have gone back: events then have the time of those before them."""
         self.events: list[bytes] = []
         self.names: list[str] = []
         self.open: dict[int, tuple[str, Any]] = {}
@@ -89,6 +99,8 @@ class Record:
         self.outcomes: dict[str, bytes] = {}
         self.pending: dict[tuple[int, str], Any] = {}
         self.attempts: dict[int, int] = {}
+        self._activities: dict[int, Any] = {}
+        """As they were stored last, by the events that scheduled them."""
         self.buffered: dict[str, tuple[str, str]] = {}
         self.request_ids: set[str] = set()
         self.policies: dict[int, Any] = {}
@@ -150,6 +162,10 @@ class Record:
     def _check_attempt(self, key: int, activity: Any) -> None:
         if activity.attempt < self.attempts.get(key, 1) and not self._touched(self.who.workflow_id):
             self.complain(f"activity {key} goes back to attempt {activity.attempt} from {self.attempts[key]}")
+        before = self._activities.get(key)
+        if before is not None and not self._touched(self.who.workflow_id):
+            policies.check_retry(self, before, activity)
+        self._activities[key] = activity
         self.attempts[key] = activity.attempt
 
     # Events.
@@ -191,6 +207,8 @@ class Record:
             delay_ns = began.timer_started_event_attributes.start_to_fire_timeout.ToNanoseconds()
             if event.event_time.ToNanoseconds() < began.event_time.ToNanoseconds() + delay_ns:
                 self.complain(f"timer {begun} fired early")
+        if what == "activity" and not self._touched(self.who.workflow_id):
+            policies.check_end(self, began, event, attributes)
         if name == "WORKFLOW_TASK_COMPLETED":
             self.last_started = attributes.started_event_id
         if name == "WORKFLOW_TASK_FAILED":
@@ -200,6 +218,7 @@ class Record:
         if name == "WORKFLOW_EXECUTION_STARTED":
             self.first = attributes
         elif name == "WORKFLOW_EXECUTION_SIGNALED":
+            policies.check_signal(self, attributes)
             sender = attributes.external_workflow_execution.run_id or attributes.request_id
             by = (attributes.signal_name, sender)
             if by in self._signaled_by:  # a run that a reset made may send again what the old one had sent
@@ -222,6 +241,8 @@ class Record:
             self._start(event.event_id, name, attributes.initiated_event_id, "child")
         elif name == "WORKFLOW_EXECUTION_TERMINATED":
             self.gave_way = attributes.identity == RESETTER
+        elif name == "WORKFLOW_EXECUTION_TIMED_OUT":
+            policies.check_run_timeout(self, event)
         elif name in ("WORKFLOW_EXECUTION_UPDATE_ACCEPTED", "WORKFLOW_EXECUTION_UPDATE_COMPLETED"):
             self._update(name.rpartition("_")[2], attributes)
 
@@ -252,6 +273,9 @@ class Record:
             if not self._has(event):
                 self.complain(f"{to_whom} was shown event {event.event_id} {NAMES[event.event_type]}: it isn't durable")
                 return
+
+    def event(self, number: int) -> HistoryEvent:
+        return HistoryEvent.FromString(self.events[number - 1])
 
     def _has(self, event: HistoryEvent) -> bool:
         number = event.event_id

@@ -238,7 +238,10 @@ class Script:
             workflow_id, run_id = self.chance.choice(sorted(view.children.values()))
             target = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
         if self.chance.random() < 0.75:
-            return command("SIGNAL_EXTERNAL_WORKFLOW_EXECUTION", execution=target, signal_name=f"{self.name('x')}-1")
+            name = f"{self.name('x')}-1"
+            return command(
+                "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION", execution=target, signal_name=name, input=payloads(name)
+            )
         return command(
             "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION", workflow_id=target.workflow_id, run_id=target.run_id
         )

@@ -11,6 +11,7 @@ from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue
 from temporalio.api.workflowservice import v1 as api
 from tests.simulation.faults import MS, S
 from tests.simulation.network import DEADLINE_EXCEEDED, UNAVAILABLE, Exchange
+from tests.simulation.policies import words
 from tests.simulation.script import QUEUE, Script, View, duration, failure, payloads
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class Worker:
         else:
             request = api.RecordActivityTaskHeartbeatRequest(namespace="default", task_token=task.task_token)
             method = "RecordActivityTaskHeartbeat"
-        request.details.CopyFrom(payloads("beat"))
+        request.details.CopyFrom(payloads(words("beat", task.activity_id, task.attempt)))
 
         def back(reply: Any) -> None:
             if reply is None:
@@ -285,5 +286,5 @@ class Worker:
         if fails:
             request.failure.CopyFrom(failure("mishap", final=world.chance.random() < 0.1))
         elif not canceled:
-            request.result.CopyFrom(payloads("result"))
+            request.result.CopyFrom(payloads(words("result", task.activity_id, task.attempt)))
         self._insist(method, request, lambda reply: None)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from tests.simulation.clients import Client
 from tests.simulation.disk import Disk
 from tests.simulation.faults import MS, Faults, S
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import EARLIER, Ledger
 from tests.simulation.loop import Spinning
 from tests.simulation.network import Network
 from tests.simulation.process import Listener, Process
@@ -123,7 +123,7 @@ class World:
     # The server.
 
     def boot(self) -> None:
-        self.counts["reached a restart at an earlier time"] += self.wall_ns() < self.ledger.latest_ns
+        self.counts[EARLIER] += self.wall_ns() < self.ledger.latest_ns
         self.process = Process(self, self.crashes)
         self.process.start()
 
