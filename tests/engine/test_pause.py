@@ -101,3 +101,29 @@ def test_task_that_is_taken_back_by_a_pause_is_a_first_attempt_afterwards() -> N
     task = talk.execution.pending_workflow_task
     assert task is not None and task.attempt == 1
     assert types(talk)[-1] == "WORKFLOW_TASK_SCHEDULED"
+
+
+def test_update_behind_a_started_task_waits_for_the_end_of_the_pause() -> None:
+    talk = Conversation()
+    talk.poll()
+    talk.update("u")
+    talk.tell(inputs.PauseWorkflow())
+    talk.complete()
+    assert talk.execution.pending_workflow_task is None
+    talk.tell(inputs.UnpauseWorkflow())
+    assert talk.execution.pending_workflow_task is not None
+
+
+def test_task_of_an_update_that_no_worker_has_is_started_and_failed_by_a_pause() -> None:
+    talk = Conversation()
+    talk.poll()
+    talk.complete()
+    talk.update("u")
+    talk.tell(inputs.PauseWorkflow())
+    assert types(talk)[4:] == [
+        "WORKFLOW_TASK_SCHEDULED",
+        "WORKFLOW_TASK_STARTED",
+        "WORKFLOW_TASK_FAILED",
+        "WORKFLOW_EXECUTION_PAUSED",
+    ]
+    assert talk.execution.pending_workflow_task is None

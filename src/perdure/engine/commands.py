@@ -123,7 +123,7 @@ def _complete(t: Transition, task: WorkflowTask, request: RespondWorkflowTaskCom
     if t.running and not t.paused and wanted:
         original_ns = task.original_scheduled_ns if heartbeat else 0
         workflow_task.schedule(t, original_scheduled_ns=original_ns)
-    elif t.running and update.outgoing(t):
+    elif t.running and not t.paused and update.outgoing(t):
         _schedule_for_updates(t, request)
     if t.running and t.workflow_task is not None:
         result.task_created = True

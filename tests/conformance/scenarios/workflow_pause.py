@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.conformance.driver import Driver
 from tests.conformance.messages import activity, child, continue_as_new, succeed, timer
+from tests.conformance.updates import accept, answer, respond, sent
 
 QUICK = {"initial_interval": 0.1, "backoff_coefficient": 1}
 NO_RUN = "11111111-2222-4333-8444-555555555555"
@@ -131,6 +132,42 @@ async def task_asks_for_another(d: Driver) -> None:
     await d.complete(task, return_new_workflow_task=True)
     await _unpause(d)
     await d.step(succeed())
+
+
+async def update_waits_behind_the_started_task(d: Driver) -> None:
+    await d.start()
+    task = await d.poll_wft()
+    update = await sent(d, "u")
+    await _pause(d)
+    await d.complete(task)
+    await d.poll_wft_in_vain()
+    await d.describe()
+    await _unpause(d)
+    task = await d.poll_wft()
+    await answer(d, task, accept(task, "u"), respond("u"))
+    await update
+
+
+async def update_waits_behind_the_task_whose_worker_wants_the_next(d: Driver) -> None:
+    await d.start()
+    task = await d.poll_wft()
+    update = await sent(d, "u")
+    await _pause(d)
+    await d.complete(task, return_new_workflow_task=True)
+    await d.poll_wft_in_vain()
+    await d.terminate()
+    await update
+
+
+async def while_the_task_of_an_update_waits(d: Driver) -> None:
+    await d.start()
+    await d.step(timer())
+    update = await sent(d, "u")
+    await _pause(d)
+    await d.cancel()
+    await d.reset(8)
+    await d.poll_wft()
+    await update
 
 
 async def is_signalled(d: Driver) -> None:

@@ -72,8 +72,10 @@ def _give_up_task(t: Transition) -> None:
     """A task that no worker has is taken back; one that is started may still come to its end."""
     if t.workflow_task is None or t.workflow_task.started_ns:
         return
-    workflow_task.write_speculative(t)
     task = t.workflow_task
+    if task.speculative:
+        workflow_task.give_up_speculative(t, TASK_GIVEN_UP)
+        return
     if task.attempt > 1:
         fail_workflow_task(t, increment=True)
         after_failure(t, TASK_GIVEN_UP)

@@ -109,6 +109,16 @@ def write_speculative(t: Transition, identity: str = "") -> None:
     written.original_scheduled_ns = task.original_scheduled_ns
 
 
+def give_up_speculative(t: Transition, cause: int) -> None:
+    """The server takes a speculative task back that no worker has. As in the real server its history says that it was
+    started all the same, by the server itself, so that it may be reset to."""
+    write_speculative(t)
+    task: WorkflowTask = t.items(Kind.WORKFLOW_TASK).edit("")
+    start_workflow_task(task, started_event_id=0, now_ns=t.now_ns, request_id=NOBODYS_REQUEST, identity=HISTORY_SERVICE)
+    _write_started(t, task, task.scheduled_event_id, HISTORY_SERVICE)
+    fail(t, cause=cause, identity=HISTORY_SERVICE)
+
+
 def settle_speculative(t: Transition) -> None:
     """At the end of a transition: a speculative task stays so only while nothing is written."""
     task, before = t.workflow_task, t.execution.pending_workflow_task
@@ -292,6 +302,8 @@ def matches(t: Transition, *, scheduled_event_id: int, started_event_id: int, st
 NOT_FOUND = "Workflow task not found."
 HISTORY_SERVICE = "history-service"
 """The identity under which the server itself acts."""
+NOBODYS_REQUEST = "emptyUuid"
+"""The request id of a start that no worker has asked for."""
 
 
 def fail(
