@@ -38,7 +38,7 @@ from perdure.engine.schedule.inputs import (
     PatchSchedule,
     UpdateSchedule,
 )
-from perdure.engine.schedule.spec import canonical, times
+from perdure.engine.schedule.spec import Times, TooManyExclusions, canonical, times
 from perdure.engine.schedule.state import ScheduleCore
 from perdure.errors import NotFound
 from perdure.runtime import schedules  # noqa: F401 (registers the type)
@@ -140,6 +140,96 @@ def test_jitter_is_that_of_the_real_server() -> None:
 def test_a_canonical_specification_stays_as_it_is() -> None:
     spec = canonical(ScheduleSpec(cron_string=["TZ=Europe/Berlin */5 9-17 * * mon-fri # c", "TZ=Europe/Berlin @daily"]))
     assert canonical(spec) == spec
+
+
+# Excluded times.
+
+excluding = st.builds(
+    StructuredCalendarSpec,
+    second=st.just([Range()]),
+    minute=st.sampled_from([[Range()], [Range(end=59)], [Range(end=59, step=20)]]),
+    hour=ranges(0, 23),
+    day_of_month=st.one_of(st.just([Range(start=1, end=31)]), ranges(1, 31)),
+    month=st.just([Range(start=1, end=12)]),
+    day_of_week=st.one_of(st.just([Range(end=6)]), ranges(0, 6)),
+)
+
+
+@given(
+    st.lists(excluding, max_size=2),
+    st.sampled_from([0, 300, 420, 3600, 5400, 90_000]),
+    st.lists(excluding, min_size=1, max_size=3),
+    moments,
+    st.sampled_from(ZONES),
+)
+def test_the_next_time_is_the_first_that_is_not_excluded(
+    named: list[StructuredCalendarSpec],
+    interval_s: int,
+    excluded: list[StructuredCalendarSpec],
+    after_s: int,
+    zone: str,
+) -> None:
+    spec = ScheduleSpec(structured_calendar=named, exclude_structured_calendar=excluded, timezone_name=zone)
+    if interval_s:
+        spec.interval.add(interval=Duration(seconds=interval_s))
+    without = Times(ScheduleSpec(structured_calendar=named, interval=spec.interval, timezone_name=zone))
+    excludes = [Calendar(each, ZoneInfo(zone)) for each in excluded]
+    try:
+        found = Times(spec).next("", after_s * S)
+    except TooManyExclusions:
+        found = None
+    for _ in range(1000):
+        following = without.next("", after_s * S)
+        after_s = following.nominal_ns // S if following is not None else 0
+        if following is None or not any(each.matches(after_s) for each in excludes):
+            assert found == following
+            return
+    assert found is None or found.nominal_ns > after_s * S
+
+
+FIVE = StructuredCalendarSpec(
+    second=[Range()],
+    minute=[Range()],
+    hour=[Range(start=5)],
+    day_of_month=[Range(start=1, end=31)],
+    month=[Range(start=1, end=12)],
+    day_of_week=[Range(end=6)],
+)
+NEVER = StructuredCalendarSpec()
+NEVER.CopyFrom(FIVE)
+NEVER.month[0].CopyFrom(Range(start=2))
+NEVER.day_of_month[0].CopyFrom(Range(start=30))
+NO_HOUR = StructuredCalendarSpec()
+NO_HOUR.CopyFrom(FIVE)
+del NO_HOUR.hour[:]
+
+
+@pytest.mark.parametrize("other", [NEVER, NO_HOUR])
+def test_times_that_are_all_excluded_are_not_gone_through(
+    other: StructuredCalendarSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = 0
+    matches = Calendar.matches
+
+    def counted(calendar: Calendar, time_s: int) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return matches(calendar, time_s)
+
+    monkeypatch.setattr(Calendar, "matches", counted)
+    spec = ScheduleSpec(structured_calendar=[FIVE, other], exclude_structured_calendar=[FIVE])
+    assert Times(spec).next("", START_NS) is None
+    assert looked_at == 1
+
+
+def test_so_many_excluded_times_end_the_search() -> None:
+    every_minute = StructuredCalendarSpec()
+    every_minute.CopyFrom(FIVE)
+    every_minute.hour[0].CopyFrom(Range(end=23))
+    every_minute.minute[0].CopyFrom(Range(end=59))
+    spec = ScheduleSpec(structured_calendar=[every_minute], exclude_structured_calendar=[every_minute])
+    with pytest.raises(TooManyExclusions):
+        Times(spec).next("", START_NS)
 
 
 # Rules.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import BytesIO
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,11 +16,14 @@ from temporalio.api.schedule.v1 import IntervalSpec, Range, ScheduleSpec, Struct
 from perdure.engine.schedule.calendar import MAX_YEAR, MIN_YEAR, Calendar
 from perdure.engine.schedule.jitter import jitter_ms
 from perdure.engine.schedule.ranges import BadSpec, cron, structured
+from perdure.engine.schedule.survivors import Survivors
 from perdure.engine.times import NS, get_duration, get_time
 
 MAX_COMMENT_BYTES = 200
-MAX_EXCLUDED = 100_000
-"""So many excluded times in a row end the search for the next: a schedule that excludes all it names has none."""
+MAX_EXCLUDED = 2 * 7 * 24 * 60 * 60
+"""So many excluded times in a row end the search for the next, as in the real server."""
+MAX_STEPS = 20_000
+"""As do so many that had to be looked at one by one."""
 
 CONFLICTING_ZONES = "conflicting timezone names"
 TOO_MANY_EXCLUSIONS = "the schedule calendar specification has too many exclusions. Please modify the specification."
@@ -172,23 +175,50 @@ class Times:
             (max(get_duration(each.interval) // NS, 1), max(get_duration(each.phase) // NS, 0))
             for each in spec.interval
         ]
+        self._zone = zone
         self._before_start_s = (get_time(spec.start_time) - NS) // NS
         self._end_ns = get_time(spec.end_time) if spec.HasField("end_time") else _END_S * NS
         self._jitter_ms = get_duration(spec.jitter) // 1_000_000
+        self._over_ns = _END_S * NS
+        """From here on there is known to be no time any more."""
 
     def next(self, seed: str, after_ns: int) -> Time | None:
         """The first time whose specified moment is after `after_ns`; None if there is none.
 
         Raises `TooManyExclusions`.
         """
-        nominal_s = self._nominal(max(after_ns // NS, self._before_start_s))
-        for _ in range(MAX_EXCLUDED):
+        if after_ns >= self._over_ns:
+            return None
+        found = self._next(seed, after_ns)
+        if found is None:
+            self._over_ns = after_ns
+        return found
+
+    def _next(self, seed: str, after_ns: int) -> Time | None:
+        after_s = max(after_ns // NS, self._before_start_s)
+        passed = 0
+        for _ in range(MAX_STEPS):
+            nominal_s = self._nominal(after_s)
             if nominal_s is None or nominal_s * NS > self._end_ns or nominal_s >= _END_S:
                 return None
             if not any(each.matches(nominal_s) for each in self._excludes):
                 return self._with_jitter(seed, nominal_s)
-            nominal_s = self._nominal(nominal_s)
+            if (
+                nominal_s <= after_s
+            ):  # a zone that skipped a whole day goes around in circles, in the real server as well
+                break
+            following_s = self._survivors.skip(nominal_s)
+            passed += 1 + self._survivors.count(nominal_s, following_s)
+            if passed >= MAX_EXCLUDED:
+                break
+            if following_s is None:
+                return None
+            after_s = following_s
         raise TooManyExclusions(TOO_MANY_EXCLUSIONS)
+
+    @cached_property
+    def _survivors(self) -> Survivors:
+        return Survivors(self._zone, self._calendars, self._intervals, self._excludes)
 
     def _with_jitter(self, seed: str, nominal_s: int) -> Time:
         """Never later than the next specified moment."""
