@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from temporalio.api.common.v1 import Priority
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedRequest
 from tests.engine.driver import (
     WORKER,
@@ -22,6 +24,7 @@ from perdure.config import Dynamic
 from perdure.engine import inputs
 from perdure.engine.attributes import shown
 from perdure.engine.machines.workflow_task import materialise
+from perdure.engine.queues import level, task_order
 
 BAD = command("RECORD_MARKER", marker_name="")
 BAD_MARKER = "BadRecordMarkerAttributes: MarkerName is not set on RecordMarkerCommand."
@@ -352,3 +355,17 @@ def test_workers_are_told_when_a_history_has_grown_long() -> None:
         """,
         since=6,
     )
+
+
+def test_a_task_that_waits_takes_the_new_priority_of_its_workflow() -> None:
+    talk = Conversation()
+    assert level(talk.task.order) == 3
+    talk.advance(5)
+    options = WorkflowExecutionOptions(priority=Priority(priority_key=1))
+    talk.tell(inputs.UpdateWorkflowOptions(options, ["priority"]))
+    assert talk.task.order == task_order(talk.world.now_ns, options.priority.SerializeToString())
+    talk.poll()
+    order = talk.task.order
+    options.priority.priority_key = 5
+    talk.tell(inputs.UpdateWorkflowOptions(options, ["priority"]))
+    assert talk.task.order == order

@@ -553,11 +553,21 @@ def _options_updated(state: State, event: HistoryEvent, a: Any) -> None:
     elif a.HasField("versioning_override"):
         state.core.versioning_override = a.versioning_override.SerializeToString(deterministic=True)
     if a.HasField("priority"):
-        state.core.has_priority = True
-        state.core.priority = a.priority.SerializeToString(deterministic=True)
+        _set_priority(state, a.priority.SerializeToString(deterministic=True), get_time(event.event_time))
     if a.time_skipping_config_updated:
         config = a.time_skipping_config if a.HasField("time_skipping_config") else None
         own_time.reconfigure(state, config, get_time(event.event_time))
+
+
+def _set_priority(state: State, priority: bytes, now_ns: int) -> None:
+    """The workflow task that waits goes to the end of its new level. Activities have their own place."""
+    core = state.core
+    changed = priority != core.priority
+    core.has_priority, core.priority = True, priority
+    items = state.items(Kind.WORKFLOW_TASK)
+    task = items.get("")
+    if changed and task is not None and not task.started_ns:
+        items.edit("").order = task_order(now_ns, priority)
 
 
 def _time_skipped(state: State, event: HistoryEvent, a: Any) -> None:

@@ -39,7 +39,9 @@ BUFFER_FULL = (
     "consistent query buffer is full, this may be caused by too many queries and workflow not able to process "
     "query fast enough"
 )
-DEFAULT_TIMEOUT_S = 10.0
+LONGEST_S = 30.0
+"""No query waits longer, whatever its client's deadline is, as in the real server."""
+STICKY_TIMEOUT_S = 10.0
 TIMED_OUT = "query timed out before a worker could process it"
 
 
@@ -79,23 +81,23 @@ class Queries:
     async def ask(self, run: Run, query: WorkflowQuery, timeout_s: float | None) -> WorkflowQueryResult:
         """The worker's result. Raises what the real server does when there can't be one."""
         core = run.core
+        limit_s = LONGEST_S if timeout_s is None else min(timeout_s, LONGEST_S)
         task = run.execution.pending_workflow_task
         completed = core.completed_task_count > 0
         if not run.execution.running and not completed:
             raise WorkflowNotReady("Workflow execution closed before WorkflowTaskStarted event")
-        if not completed and task is None and not self._first_task_comes(run, timeout_s):
+        if not completed and task is None and not self._first_task_comes(run, limit_s):
             raise WorkflowNotReady("Workflow task is not scheduled yet.")
         if core.workflow_task_attempt >= FAIL_FROM_ATTEMPT:
             raise WorkflowNotReady("Unable to query workflow due to Workflow Task in failed state.")
-        deadline = asyncio.get_running_loop().time() + (timeout_s if timeout_s is not None else DEFAULT_TIMEOUT_S)
+        deadline = asyncio.get_running_loop().time() + limit_s
         if completed and (not run.execution.running or task is None):
             return await self._ask_directly(run, query, deadline)
         return await self._ask_with_task(run, query, deadline)
 
-    def _first_task_comes(self, run: Run, timeout_s: float | None) -> bool:
-        """Whether the first workflow task will be scheduled before the caller gives up."""
-        waits_ns = run.core.execution_ns - self._executor.now_of(run)
-        return timeout_s is None or waits_ns < timeout_s * 1e9
+    def _first_task_comes(self, run: Run, limit_s: float) -> bool:
+        """Whether the first workflow task will be scheduled before the query is given up."""
+        return run.core.execution_ns - self._executor.now_of(run) < limit_s * 1e9
 
     # Directly.
 
@@ -105,7 +107,7 @@ class Queries:
         if core.sticky_queue and self._runtime.config.enable_sticky_query:
             sticky = workflow_queue(core.namespace_id, core.sticky_queue)
             if matching.is_polled(sticky):
-                limit_s = core.sticky_timeout_ns / 1e9 or DEFAULT_TIMEOUT_S
+                limit_s = core.sticky_timeout_ns / 1e9 or STICKY_TIMEOUT_S
                 try:
                     return await self._ask_queue(run, query, sticky, limit_s, deadline)
                 except TimeoutError:
