@@ -40,11 +40,15 @@ _NOT_BUILT = "Not done yet: what does not work here is not claimed, since SDKs s
 _NO_SIZE_LIMIT = "Not done yet: a completion is bounded by the size of a message alone, so no other limit is told."
 _FORGOTTEN = "The reference remembers an update that was never accepted for as long as its cache has the closed run."
 _KEPT = "The reference forgets a run's memory when it can't read an answer; here the task stays with its worker."
+_LOST = "The reference forgets a run's memory when it refuses a call, and the updates that wait; here they wait on."
 _STILL_KNOWN = "The reference trips over one that a reset admitted and a worker rejected; here there is none any more."
 _NEVER_WIRED = "The reference goes on saying that an admission is buffered when it is written; here it has its number."
 _UNVERSIONED = "Workers have no versions here: an override is kept and shown, and nothing follows from it."
 _SHARED = "The reference's event shares its config with the state, where the skip of the same moment switches it off."
 _EMPTY = "The official command and Web UI look there before anything else, and an error would spoil what they show."
+_NOT_CLOSED = (
+    "The reference takes a paused run for a closed one: who waits for its result gets Paused, asks again at once."
+)
 _SETTING = "The reference was recorded with this switched on; it is off in Perdure as it is in the server by default."
 
 _PANIC = "The reference's parser breaks on a time zone without a schedule."
@@ -213,10 +217,32 @@ def _forgotten() -> Iterator[Accepted]:
         yield Accepted(scenario, f"calls[{call}].error.message", aborted, f'update "{update_id}" not found', _FORGOTTEN)
 
 
+_PAUSED = {
+    "event_id": 6,
+    "event_type": "WORKFLOW_EXECUTION_PAUSED",
+    "attributes": {"identity": "operator", "request_id": "pause"},
+    "worker_may_ignore": True,
+}
+
+
+def _waited_for() -> Iterator[Accepted]:
+    scenario = "workflow_pause/is_waited_for"
+    yield from _each(scenario, (f"calls[{i}].reply.history.events" for i in (4, 5)), [_PAUSED], None, _NOT_CLOSED)
+    yield from _each(scenario, (f"calls[{i}].reply.next_page_token" for i in (5, 6)), None, "token", _NOT_CLOSED)
+
+
 def _unreadable() -> Iterator[Accepted]:
     started = {"scheduled_event_id": 6, "request_id": "request-2", "history_size_bytes": "set"}
     event = {"event_id": 7, "event_type": "WORKFLOW_TASK_STARTED", "attributes": started}
     pending = "executions[0].describe.reply.pending_workflow_task"
+    scenario, error = "workflow_pause/an_update_is_refused_while_another_waits", "calls[1].error"
+    paused, aborted = (
+        "Workflow is paused. Cannot update the workflow.",
+        "workflow update was aborted by closing workflow",
+    )
+    yield Accepted(scenario, f"{error}.code", "FAILED_PRECONDITION", "NOT_FOUND", _LOST)
+    yield Accepted(scenario, f"{error}.message", paused, aborted, _LOST)
+    yield Accepted(scenario, f"{error}.details[0]", None, {"type": "NotFoundFailure"}, _LOST)
     for name in ("body_of_a_type_without_dots", "body_without_type", "without_body", "without_body_and_command"):
         scenario = f"update_messages/{name}"
         yield Accepted(scenario, "executions[0].history[6]", None, event, _KEPT)
@@ -342,6 +368,7 @@ DIFFERENCES: tuple[Accepted, ...] = (
     Accepted("history/in_pages_of_one", "calls[6]", _EMPTY_PAGE, None, _NO_EMPTY_PAGE),
     *_forgotten(),
     *_unreadable(),
+    *_waited_for(),
     *_reset_updates(),
     *_zone_alone(),
     Accepted("query/is_answered_with_no_type", "calls[3].error", {"code": "DEADLINE_EXCEEDED"}, None, _NO_TYPE),

@@ -159,6 +159,15 @@ async def update_waits_behind_the_task_whose_worker_wants_the_next(d: Driver) ->
     await update
 
 
+async def an_update_is_refused_while_another_waits(d: Driver) -> None:
+    await d.start()
+    update = await sent(d, "u")
+    await _pause(d)
+    await (await sent(d, "refused"))
+    await d.terminate()
+    await update
+
+
 async def while_the_task_of_an_update_waits(d: Driver) -> None:
     await d.start()
     await d.step(timer())
@@ -403,6 +412,16 @@ async def its_id_is_taken_over(d: Driver) -> None:
     await d.start(workflow_id_conflict_policy="USE_EXISTING")
     await asyncio.sleep(1.1)
     await d.start(workflow_id_conflict_policy="TERMINATE_EXISTING")
+
+
+async def is_waited_for(d: Driver) -> None:
+    await d.start()
+    await d.step(timer())
+    await _pause(d)
+    close = {"execution": d.workflow_id, "history_event_filter_type": "CLOSE_EVENT"}
+    await d.call("GetWorkflowExecutionHistory", **close)
+    await d.call("GetWorkflowExecutionHistory", **close, wait_new_event=True, timeout_s=2)
+    await d.call("GetWorkflowExecutionHistory", execution=d.workflow_id, wait_new_event=True)
 
 
 async def is_listed(d: Driver) -> None:
