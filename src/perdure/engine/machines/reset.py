@@ -30,9 +30,6 @@ from perdure.engine.machines.workflow import Signal
 from perdure.engine.transition import Environment, State, Transition
 from perdure.errors import InvalidArgument
 
-NOT_STARTED_REQUEST_ID = "emptyUuid"
-"""The request id of a workflow task that no worker has asked for, in the real server's history."""
-
 
 @dataclass(slots=True)
 class Plan:
@@ -65,7 +62,7 @@ def begin(run_key: int, env: Environment, prefix: State, plan: Plan) -> Transiti
         )
     if not task.started_ns:
         identity = workflow_task.HISTORY_SERVICE
-        workflow_task.start(t, request_id=NOT_STARTED_REQUEST_ID, identity=identity, sticky=False)
+        workflow_task.start(t, request_id=workflow_task.NOBODYS_REQUEST, identity=identity, sticky=False)
     _fail_task(t, plan)
     for event in plan.events:
         _AGAIN[event.event_type](t, event)
