@@ -119,6 +119,11 @@ async def test_the_limit_is_of_one_head(talk: Conversation) -> None:
     assert await asyncio.to_thread(ask) == {200}
 
 
+async def test_the_document_is_at_the_old_path_as_well(talk: Conversation) -> None:
+    old, new = [await talk.request(path) for path in ("/swagger.json", "/openapi.json")]
+    assert old.status == 200 and old.body == new.body
+
+
 async def test_a_port_in_use_is_one_sentence(talk: Conversation) -> None:
     server = Server(http_port=talk.http_port)
     with pytest.raises(StartupError, match=f"127.0.0.1:{talk.http_port}, another .* give another http-port"):

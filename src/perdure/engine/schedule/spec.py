@@ -203,9 +203,7 @@ class Times:
                 return None
             if not any(each.matches(nominal_s) for each in self._excludes):
                 return self._with_jitter(seed, nominal_s)
-            if (
-                nominal_s <= after_s
-            ):  # a zone that skipped a whole day goes around in circles, in the real server as well
+            if nominal_s <= after_s:  # a zone that skips a whole day: the real server goes around in circles, too
                 break
             following_s = self._survivors.skip(nominal_s)
             passed += 1 + self._survivors.count(nominal_s, following_s)

@@ -211,7 +211,7 @@ def _scalar(value: object) -> str:
 
 
 async def serve_openapi(request: Request) -> Response:
-    """The document at `/openapi.yaml` or `/openapi.json`; made at the first request, for it is large."""
+    """The document, by the end of the path in YAML or JSON; made at the first request, for it is large."""
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import Response
 

@@ -44,7 +44,7 @@ KEEP_ALIVE_S = 60
 def create_app(api: HttpApi, mounts: Mapping[str, ASGIApp], bodies: Bodies) -> Starlette:
     """Everything on the port: `mounts` by their prefixes. What no other route takes is the API's."""
     others = [Mount(prefix, app=app) for prefix, app in mounts.items()]
-    documents = [Route("/openapi.yaml", serve_openapi), Route("/openapi.json", serve_openapi)]
+    documents = [Route(path, serve_openapi) for path in ("/openapi.yaml", "/openapi.json", "/swagger.json")]
     return Starlette(
         routes=[*documents, *others, Mount("/", app=api)],
         middleware=[
