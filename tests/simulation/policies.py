@@ -93,7 +93,9 @@ def check_retry(record: Record, before: Any, after: Any) -> None:
 
 def check_run_timeout(record: Record, end: HistoryEvent) -> None:
     first = record.first
-    began_ns = record.event(1).event_time.ToNanoseconds() + first.first_workflow_task_backoff.ToNanoseconds()
+    began_ns = record.event(1).event_time.ToNanoseconds()
+    if not record.reset_from:  # else its life began behind that
+        began_ns += first.first_workflow_task_backoff.ToNanoseconds()
     deadlines = []
     if first.workflow_run_timeout.ToNanoseconds():
         deadlines.append(began_ns + first.workflow_run_timeout.ToNanoseconds())
