@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from perdure.patterns import Options, options
 
@@ -10,6 +11,10 @@ PRESETS = [options.quick, options.flaky_api, options.long_job, options.human, op
 
 
 class Declined(Exception):
+    pass
+
+
+class CardDeclined(ApplicationError):
     pass
 
 
@@ -45,6 +50,14 @@ def test_changes_leave_the_preset_alone():
 def test_what_contradicts_itself_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         options.quick.but(**changes)
+
+
+def test_an_application_error_is_listed_by_its_type():
+    with pytest.raises(TypeError, match=r"list the text 'CardDeclined' instead, and raise CardDeclined\(\.\.\., type="):
+        options.flaky_api.but(never_retry=(Declined, CardDeclined))
+    with pytest.raises(TypeError, match=r"give a tuple, \('CardDeclined',\)"):
+        options.flaky_api.but(never_retry="CardDeclined")
+    assert options.flaky_api.but(never_retry=("CardDeclined",)).error_types() == ["CardDeclined"]
 
 
 def test_there_is_no_default_for_what_matters():

@@ -22,6 +22,7 @@ from typing import TypedDict, Unpack
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
 
 
 class _Changes(TypedDict, total=False):
@@ -44,7 +45,8 @@ class Options:
         render = Options(start_to_close=timedelta(minutes=5), schedule_to_close=timedelta(hours=1), attempts=3)
         await workflow.execute_activity(render_page, page, **render.config())
 
-    Raises `ValueError` for timeouts that contradict each other and for no attempts at all.
+    Raises `ValueError` for timeouts that contradict each other and for no attempts at all, `TypeError` for what can't be
+    known by its class in `never_retry`.
     """
 
     start_to_close: timedelta
@@ -64,7 +66,8 @@ class Options:
     longest_retry: timedelta = timedelta(minutes=1)
     """The longest wait between two attempts."""
     never_retry: tuple[type[BaseException] | str, ...] = ()
-    """Exceptions (or names of error types) that end it at once. Subclasses have names of their own: list them, too."""
+    """Exceptions (or names of error types) that end it at once. Subclasses have names of their own: list them, too. Of an
+    `ApplicationError` it is the `type` it is raised with, as text: its class is never told to the server."""
     task_queue: str | None = None
     """Whose workers run it; None: the workflow's."""
 
@@ -75,6 +78,15 @@ class Options:
                 raise ValueError(f"{name} is {value}: it has to be positive")
         if self.attempts < 1:
             raise ValueError(f"attempts is {self.attempts}: a bounded number is needed, 1 at least")
+        if isinstance(self.never_retry, str):
+            raise TypeError(f"never_retry is a text: give a tuple, ({self.never_retry!r},)")
+        for each in self.never_retry:
+            if isinstance(each, type) and issubclass(each, ApplicationError):
+                name = each.__name__
+                raise TypeError(
+                    f"never_retry: a {name} is an ApplicationError, which is matched by its type alone: list the text"
+                    f" {name!r} instead, and raise {name}(..., type={name!r}), or with non_retryable=True"
+                )
         if self.backoff < 1:
             raise ValueError(f"backoff is {self.backoff}: waits may not get shorter")
         if self.schedule_to_close < self.start_to_close:

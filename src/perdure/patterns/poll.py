@@ -263,7 +263,7 @@ async def _child(
         look_s=options.start_to_close.total_seconds(),
         look_with_retries_s=options.schedule_to_close.total_seconds(),
         attempts=options.attempts,
-        never_retry=[each if isinstance(each, str) else each.__name__ for each in options.never_retry],
+        never_retry=options.error_types(),
         task_queue=options.task_queue,
     )
     if not state.items:

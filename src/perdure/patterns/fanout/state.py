@@ -59,7 +59,7 @@ class CallSpec:
             first_retry_s=options.first_retry.total_seconds(),
             backoff=options.backoff,
             longest_retry_s=options.longest_retry.total_seconds(),
-            never_retry=[each if isinstance(each, str) else each.__name__ for each in options.never_retry],
+            never_retry=options.error_types(),
             task_queue=options.task_queue,
         )
 
