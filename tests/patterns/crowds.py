@@ -189,7 +189,16 @@ class Spelled:
         return [each.unwrap() for each in await fan_out(text, shout)]
 
 
-WORKFLOWS = [Crowded, Piece, Spelled]
+@workflow.defn
+class Unordered:
+    """Gives a set for a list."""
+
+    @workflow.run
+    async def run(self, texts: list[str]) -> list[str]:
+        return [each.unwrap() for each in await fan_out(frozenset(texts), shout)]
+
+
+WORKFLOWS = [Crowded, Piece, Spelled, Unordered]
 
 
 # Over pages.

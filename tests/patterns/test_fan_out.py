@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
 from tests.patterns import crowds
-from tests.patterns.crowds import WORKFLOWS, Crowded, Order, Spelled, Told, work
+from tests.patterns.crowds import WORKFLOWS, Crowded, Order, Spelled, Told, Unordered, work
 from tests.patterns.twins.fan_out import ByHand
 
 from perdure.patterns import FanOutProgress
@@ -180,6 +180,12 @@ async def test_a_text_is_no_list_of_items(perdure):
     async with workers(perdure, workflow_failure_exception_types=[ValueError]):
         error = await failure_of(await perdure.start(Spelled.run, "abc"))
     assert "give a list of items" in str(error)
+
+
+async def test_a_set_has_no_order_that_lasts(perdure):
+    async with workers(perdure, workflow_failure_exception_types=[TypeError]):
+        error = await failure_of(await perdure.start(Unordered.run, ["a", "b"]))
+    assert "give a list, sorted(items)" in str(error)
 
 
 async def test_outcomes_as_they_come(perdure, crowd):

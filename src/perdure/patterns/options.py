@@ -45,8 +45,8 @@ class Options:
         render = Options(start_to_close=timedelta(minutes=5), schedule_to_close=timedelta(hours=1), attempts=3)
         await workflow.execute_activity(render_page, page, **render.config())
 
-    Raises `ValueError` for timeouts that contradict each other and for no attempts at all, `TypeError` for what can't be
-    known by its class in `never_retry`.
+    Raises `ValueError` for timeouts that contradict each other and for no attempts at all, `TypeError` for an
+    `ApplicationError` in `never_retry`, which is not known by its class.
     """
 
     start_to_close: timedelta
@@ -66,8 +66,8 @@ class Options:
     longest_retry: timedelta = timedelta(minutes=1)
     """The longest wait between two attempts."""
     never_retry: tuple[type[BaseException] | str, ...] = ()
-    """Exceptions (or names of error types) that end it at once. Subclasses have names of their own: list them, too. Of an
-    `ApplicationError` it is the `type` it is raised with, as text: its class is never told to the server."""
+    """Exceptions (or names of error types) that end it at once. Subclasses have names of their own: list them, too.
+    Of an `ApplicationError` it is the `type` it is raised with, as text: its class is never told to the server."""
     task_queue: str | None = None
     """Whose workers run it; None: the workflow's."""
 

@@ -24,6 +24,8 @@ A = TypeVar("A")
 OnError = Literal["fail_fast", "collect"] | int | float
 WHOLE_TEXTS = "perdure-fan-out-whole-texts"
 """Runs of before have called for each character of a text."""
+NO_SETS = "perdure-fan-out-no-sets"
+"""Runs of before have taken sets, in the order that they had."""
 
 
 class How(TypedDict, total=False):
@@ -137,6 +139,8 @@ def fan_out(
         raise ValueError("fold and children belong to `Pages`")
     if isinstance(items, str | bytes) and workflow.patched(WHOLE_TEXTS):
         raise ValueError("items is a text, which would be taken apart: give a list of items, [text] if it is one item")
+    if isinstance(items, set | frozenset) and workflow.patched(NO_SETS):
+        raise TypeError("items is a set, whose order may be another in a replay: give a list, sorted(items)")
     entries = list(items)
     if len(entries) > flat.MOST_ITEMS:
         raise ValueError(
