@@ -19,14 +19,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar, TypeVarTuple, Unpack, overload
 
 from temporalio import workflow
-from temporalio.api.common.v1 import Payload
 from temporalio.common import RetryPolicy
 from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError
@@ -280,6 +278,5 @@ async def _child(
 
 
 def _value(converter: PayloadConverter, found: Any, hint: Any) -> Any:
-    payload = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(found).encode())
-    [value] = converter.from_payloads([payload], [hint] if hint is not None else None)
+    [value] = converter.from_payloads(converter.to_payloads([found]), [hint] if hint is not None else None)
     return value

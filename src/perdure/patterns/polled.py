@@ -226,13 +226,17 @@ def _is_final(error: Exception) -> bool:
 
 
 def as_json(converter: PayloadConverter, value: Any) -> Any:
-    """A value as JSON, as the converter writes it."""
+    """A value as JSON, as the converter writes it. It may have an encoding of its own for that."""
     [payload] = converter.to_payloads([value])
     if payload.metadata.get("encoding") == b"binary/null":
         return None
-    if payload.metadata.get("encoding") != b"json/plain":
-        raise TypeError(f"{type(value).__name__} is not written as JSON: poll in mode 'child' needs that")
-    return json.loads(payload.data)
+    if payload.metadata.get("encoding") == b"json/plain":
+        return json.loads(payload.data)
+    try:
+        return json.loads(json.dumps(converter.from_payload(payload)))
+    except Exception as error:
+        text = f"{type(value).__name__} is not written as JSON: poll in mode 'child' needs that"
+        raise TypeError(text) from error
 
 
 def _mark(fn: Callable[..., Any], question: Question) -> Callable[..., Any]:
