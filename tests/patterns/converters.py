@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -56,14 +57,21 @@ class Encrypted(PayloadCodec):
         return [self._sealed(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        for payload in payloads:
-            assert payload.metadata["encoding"] == b"tests/encrypted", payload
-        return [Payload.FromString(_mixed(each.metadata["nonce"], each.data)) for each in payloads]
+        return [each if _is_patch(each) else self._opened(each) for each in payloads]
+
+    def _opened(self, payload: Payload) -> Payload:
+        assert payload.metadata["encoding"] == b"tests/encrypted", payload
+        return Payload.FromString(_mixed(payload.metadata["nonce"], payload.data))
 
     def _sealed(self, payload: Payload) -> Payload:
         nonce = os.urandom(12)
         data = _mixed(nonce, payload.SerializeToString())
         return Payload(metadata={"encoding": b"tests/encrypted", "nonce": nonce}, data=data)
+
+
+def _is_patch(payload: Payload) -> bool:
+    """What markers of `workflow.patched` have, which the SDK writes past converters."""
+    return payload.metadata["encoding"] == b"json/plain" and json.loads(payload.data).keys() == {"id", "deprecated"}
 
 
 def _mixed(nonce: bytes, data: bytes) -> bytes:

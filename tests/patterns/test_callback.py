@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from temporalio import workflow
 from temporalio.client import WithStartWorkflowOperation, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 from tests.patterns import test_approval, waiting
 from tests.patterns.waiting import CALLED, DAY, Again, Call, CallAndStay, Payload, Wanted, submit
 
-from perdure.patterns import Callbacks, PatternsPlugin, Reply
+from perdure.patterns import Callbacks, PatternsPlugin, Reply, callback
 
 pytestmark = pytest.mark.perdure(time="manual")
 DONE = Payload("s3://talk.mp4", 90)
@@ -58,6 +59,40 @@ async def test_what_can_not_be_taken_is_refused_and_the_wait_goes_on(perdure):
         await handle.signal("perdure_callback_complete", args=[])
         await handle.signal("perdure_callback_complete", args=["callback", {"url": "x", "seconds": 2}])
         assert await handle.result() == Payload("x", 2)
+
+
+@workflow.defn(sandboxed=False)
+class Checked:
+    """Its check says False to what it does not want, or is async."""
+
+    @workflow.run
+    async def run(self, how: str) -> int:
+        check = {"says": is_positive, "async": later_positive}[how]
+        return (await callback(Payload, notify=None, expires=DAY, check=check)).seconds
+
+
+def is_positive(payload: Payload) -> bool:
+    return payload.seconds > 0
+
+
+async def later_positive(payload: Payload) -> None:
+    waiting.positive(payload)
+
+
+async def test_a_check_that_says_false_refuses(perdure):
+    async with perdure.worker(Checked):
+        handle, callbacks = await started(perdure, Checked, "says")
+        reply = await callbacks.complete(Payload("x", 0))
+        assert reply.status == "refused" and "it should raise an error" in reply.text
+        await handle.signal("perdure_callback_complete", args=["callback", Payload("x", 0)])
+        await perdure.settle()
+        assert (await callbacks.complete(Payload("x", 3))).taken
+        assert await handle.result() == 3
+
+
+async def test_a_check_is_not_async(perdure):
+    async with perdure.worker(Checked, workflow_failure_exception_types=[TypeError]):
+        assert "it can't be async" in (await failure(await perdure.start(Checked.run, "async"))).message
 
 
 async def test_it_fails_once(perdure):

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from tests.patterns import test_fan_out_matrix, test_poll_matrix, test_saga_matrix, test_till_matrix
+from tests.patterns import test_fan_out_matrix, test_poll_matrix, test_saga_matrix, test_till_matrix, waiting
 from tests.patterns import test_waits_matrix as waits
 from tests.patterns.converters import encrypting
 from tests.patterns.matrix import Cell, play_one
+from tests.patterns.test_callback import started
 
-# Polls in mode "child" say that they need JSON, which the converter here does not write.
 CASES = [
     test_saga_matrix.TRIP,
     test_saga_matrix.FAILING,
@@ -16,6 +16,7 @@ CASES = [
     test_fan_out_matrix.FLAT,
     test_fan_out_matrix.PAGES,
     test_poll_matrix.ONE,
+    test_poll_matrix.MANY,
     waits.APPROVAL,
     waits.CALLBACK,
 ]
@@ -49,8 +50,20 @@ async def test_resume_reads_what_is_encrypted(perdure, row):
     assert not problem and played.probe.reached(Moment("task", 4)), problem
 
 
+@pytest.mark.perdure(time="manual")
+async def test_progress_is_json_in_any_encoding(perdure):
+    waiting.fresh()
+    async with perdure.worker(waiting.Call, activities=[waiting.submit]):
+        handle, callbacks = await started(perdure, waiting.Call, waiting.Wanted(stall_s=3600))
+        assert (await callbacks.heartbeat({"frame": 10})).taken
+        assert (await callbacks.state()).progress == {"frame": 10}
+        assert (await callbacks.heartbeat(b"bytes")).status == "refused"
+        assert (await callbacks.complete({"url": "x", "seconds": 2})).taken
+        await handle.result()
+
+
 def assert_unreadable(node):
-    """No payload but those of search attributes is plain."""
+    """No payload but those of search attributes and of patches is plain."""
     if isinstance(node, list):
         for each in node:
             assert_unreadable(each)
@@ -58,5 +71,5 @@ def assert_unreadable(node):
         if "metadata" in node and "data" in node and "encoding" in node["metadata"]:
             assert "nonce" in node["metadata"], node
         for name, each in node.items():
-            if name != "searchAttributes":
+            if name != "searchAttributes" and node.get("markerName") != "core_patch":
                 assert_unreadable(each)

@@ -245,14 +245,14 @@ class Desk:
         if isinstance(given, Answer):
             refuse_unless_taken(_spelling(given))
             live = self.all.get(given.approval)
-            if live is None and self._may_open(given.approval):
+            if live is None and self._may_open(given):
                 return
             given = live.state.judge(given, workflow.now()) if live is not None else self._unknown(given)
         refuse_unless_taken(given)
 
-    def _may_open(self, id: str) -> bool:
+    def _may_open(self, answer: Answer) -> bool:
         opened = any(live.claimed for live in self.all.values())
-        return 0 < len(id) <= LONGEST_ID and self.early.may_come(opened)
+        return 0 < len(answer.approval) <= LONGEST_ID and self.early.may_come(opened, answer)
 
     async def update(self, *answer: Any) -> Reply:
         given = _answer(answer)

@@ -8,8 +8,10 @@ The outside system answers by `Callbacks(client, workflow_id).complete(...)`, by
 
 import asyncio
 import contextlib
+import inspect
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar, TypeVarTuple, Unpack, cast
 
@@ -50,6 +52,14 @@ REMEMBERED = 50
 """Callbacks that are over and that a run hands to the next one, for late calls."""
 NOT_MORE_OFTEN = timedelta(seconds=10)
 """Heartbeats closer than this to the last one are not noted, or a quarter of the `stall_timeout` if that is less."""
+JUDGES = "perdure_callback_judges"
+"""The patch: runs that have begun without it may have taken what a check says False to, with an async check everything,
+and no progress but that of the encodings `JSON`."""
+
+
+_Judge = Literal["validator", "update", "signal"]
+"""Who asks whether a call counts. Validators don't run in replays; what they took, updates take. Signals, and what came
+early, nobody has judged before."""
 
 
 class CallbackFailed(ApplicationError):
@@ -148,6 +158,10 @@ class CallbackState:
         if not self.outcome and now >= self.next_due():
             self.close(now, "expired" if now >= self.expires else "stalled")
 
+    def shown(self) -> "CallbackState":
+        """As others see it: without a value that the workflow's code has got."""
+        return replace(self, value="") if self.handed_over is not None else self
+
     def sentence(self) -> str:
         """How it stands, for people."""
         if not self.outcome:
@@ -163,7 +177,7 @@ async def callback(
     notify: Callable[[CallbackAddress, Unpack[Args]], Any] | None,
     expires: timedelta | datetime,
     stall_timeout: timedelta | None = None,
-    check: Callable[[T], object] | None = None,
+    check: Callable[[T], None] | None = None,
     id: str = "callback",
     options: Options = presets.flaky_api,
 ) -> T:
@@ -172,10 +186,10 @@ async def callback(
     `notify` is the activity that asks it to; it is called with the address and `args`, and with `options`. If it fails
     for good, so does this. `None` when the outside system knows without being asked.
 
-    What can't be decoded as a `kind`, or what `check` raises for, is refused to the caller, and the wait goes on. The
-    first that is taken ends it. Raises `CallbackFailed` when the outside system says so, `CallbackExpired` at `expires`
-    (a point in time, or so long after this call), and `CallbackStalled` when there was no heartbeat for
-    `stall_timeout`, which counts from when `notify` has succeeded.
+    What can't be decoded as a `kind`, or what `check` raises for, is refused, and the wait goes on. A check can't be
+    async (`TypeError`). The first that is taken ends it. Raises `CallbackFailed` when the outside system says
+    so, `CallbackExpired` at `expires` (a point in time, or so long after this call), and `CallbackStalled` when there
+    was no heartbeat for `stall_timeout`, which counts from when `notify` has succeeded.
 
     A run that continues another by `Waits` goes on with what that had. `id` tells callbacks of a workflow apart.
 
@@ -200,7 +214,9 @@ class LiveCallback(Generic[T]):
         self._failure: Exception | None = None
 
     def expect(self, kind: type[T], check: Callable[[T], object] | None) -> None:
-        """What the workflow's code waits for."""
+        """What the workflow's code waits for. Raises `TypeError` for a check that nobody would wait for."""
+        if inspect.iscoroutinefunction(check) and workflow.patched(JUDGES):
+            raise TypeError(f"check is {check!r}: it can't be async, since an answer is judged at once")
         self._kind, self._check, self.claimed = kind, check, True
 
     async def called(self, notify: Callable[..., Any] | None, args: Sequence[Any], options: Options) -> T:
@@ -262,7 +278,7 @@ class LiveCallback(Generic[T]):
             raise CallbackStalled(state.id, timedelta(seconds=state.stall_s), state.progress)
         raise CallbackExpired(state.id, state.expires)
 
-    def judge(self, name: str, value: Any, now: datetime) -> tuple[Reply, Any]:
+    def judge(self, name: str, value: Any, now: datetime, by: _Judge = "validator") -> tuple[Reply, Any]:
         """Whether a call counts, and the value as the workflow wants it; changes nothing."""
         state = self.state
         if state.outcome:
@@ -276,14 +292,14 @@ class LiveCallback(Generic[T]):
                 return Reply("taken", ""), value
             if name == COMPLETE and self._kind is not None:
                 found = decoded(value, self._kind)
-                if self._check is not None:
-                    self._check(found)
+                if self._check is not None and self._check(found) is False and _judges(by):
+                    raise ValueError("the check gives False; it should raise an error that says what is wrong")
                 return Reply("taken", ""), found
             if name == FAIL:
                 return Reply("taken", ""), decoded(value, str)[:LONGEST_MESSAGE]
         except Exception as error:
             return Reply("refused", f"This can't be taken, and the wait goes on: {why(error)}"), None
-        if name == HEARTBEAT and encoding(value) not in JSON:
+        if name == HEARTBEAT and not _can_be_shown(value, by):
             return Reply("refused", "Progress has to be JSON."), None
         if name == HEARTBEAT and state.heartbeats and state.heard and now < state.heard + self._not_more_often():
             return Reply("again", "It was heard of a moment ago, that is enough."), None
@@ -293,9 +309,9 @@ class LiveCallback(Generic[T]):
         quarter = timedelta(seconds=self.state.stall_s / 4)
         return min(quarter, NOT_MORE_OFTEN) if quarter else NOT_MORE_OFTEN
 
-    def take(self, name: str, value: Any, now: datetime) -> Reply:
+    def take(self, name: str, value: Any, now: datetime, by: _Judge = "signal") -> Reply:
         """Count a call if it counts."""
-        reply, found = self.judge(name, value, now)
+        reply, found = self.judge(name, value, now, by)
         state = self.state
         if not reply.taken:
             return reply
@@ -390,7 +406,9 @@ class CallbackDesk:
 
     def carry(self) -> list[CallbackState]:
         """For the next run: what is open, and the newest of what is over."""
-        return for_next_run([live.state for live in self.all.values()], workflow.now(), REMEMBERED)
+        now = workflow.now()
+        states = [live.state if live.state.handed_over == now else live.state.shown() for live in self.all.values()]
+        return for_next_run(states, now, REMEMBERED)
 
     def restore(self, states: Sequence[CallbackState], early: Sequence[EarlyCall]) -> None:
         """From the run before."""
@@ -399,23 +417,23 @@ class CallbackDesk:
             self.all.setdefault(state.id, LiveCallback(state))
 
     def query(self) -> list[CallbackState]:
-        return [live.state for live in self.all.values()]
+        return [live.state.shown() for live in self.all.values()]
 
     def judge(self, name: str, args: Sequence[Any]) -> Reply:
         live, value = self._live(args)
         if not isinstance(live, Reply):
             return live.judge(name, value, workflow.now())[0]
-        return Reply("taken", "") if live.status == "unknown" and self._may_open(args[0]) else live
+        return Reply("taken", "") if live.status == "unknown" and self._may_open(name, args[0], value) else live
 
-    def _may_open(self, id: str) -> bool:
+    def _may_open(self, name: str, id: str, value: Any) -> bool:
         opened = any(live.claimed for live in self.all.values())
-        return 0 < len(id) <= LONGEST_ID and self.early.may_come(opened)
+        return 0 < len(id) <= LONGEST_ID and self.early.may_come(opened, EarlyCall(name, id, sealed(value)))
 
     async def take(self, name: str, args: Sequence[Any]) -> Reply:
         live, value = self._live(args)
         if _is_early(live):
             return await self.early.reply(EarlyCall(name, args[0], sealed(value)))
-        return live if isinstance(live, Reply) else live.take(name, value, workflow.now())
+        return live if isinstance(live, Reply) else live.take(name, value, workflow.now(), by="update")
 
     def _live(self, args: Sequence[Any]) -> tuple[LiveCallback[Any] | Reply, Any]:
         if not 1 <= len(args) <= 2 or not isinstance(args[0], str):
@@ -434,6 +452,22 @@ def _is_early(live: LiveCallback[Any] | Reply) -> bool:
     if isinstance(live, Reply):
         return live.status == "unknown"
     return not live.claimed and not live.state.outcome
+
+
+def _judges(by: _Judge) -> bool:
+    """Whether a call is judged as this release does it."""
+    return by == "validator" or (by == "signal" and workflow.patched(JUDGES))
+
+
+def _can_be_shown(value: Any, by: _Judge) -> bool:
+    """Whether progress is JSON. The workflow's converter may have an encoding of its own for that."""
+    if by == "update" or encoding(value) in JSON:
+        return True
+    try:
+        json.dumps(decoded(value, cast(Any, None)))
+    except Exception:
+        return False
+    return _judges(by)
 
 
 def _unheard(name: str, reply: Reply) -> None:

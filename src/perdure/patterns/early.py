@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from temporalio import workflow
 
 from perdure.patterns.holder import was_reset
-from perdure.patterns.replies import Reply
+from perdure.patterns.replies import KEPT_BYTES, Reply, size
 
 A = TypeVar("A")
 
@@ -37,13 +37,13 @@ class Early(Generic[A]):
     def full(self) -> bool:
         return len(self._kept) >= MAX_EARLY
 
-    def may_come(self, opened: bool) -> bool:
+    def may_come(self, opened: bool, answer: A) -> bool:
         """Whether an update for what is not known may be for what is still to be opened. In validators alone.
 
         As long as nothing was `opened` it may; later whoever has sent it hears that it is not open. But what a reset
         hands to the workflow again was taken before: there nobody waits to hear that.
         """
-        return was_reset() or not (opened or self.full)
+        return was_reset() or not (opened or self.full or self._left_behind([*self._kept, (answer, None)]))
 
     def keep(self, *answers: A) -> None:
         """Those of signals, and of the run before."""
@@ -69,9 +69,28 @@ class Early(Generic[A]):
                 unheard(answer, reply)
 
     def carry(self) -> list[A]:
-        """For the next run, which will have those that are not open in this one. Nobody waits any longer."""
+        """For the next run, which will have those that are not open in this one, as far as there is room: signals may
+        have brought more. Nobody waits any longer."""
+        for number in reversed(self._left_behind(self._kept)):
+            answer, waits = self._kept.pop(number)
+            text = f"{self._id_of(answer)[:200]!r} is not open yet, and the workflow can't keep so much until it is."
+            workflow.logger.warning("an early answer is dropped: %s", text)
+            if waits is not None and not waits.done():
+                waits.set_result(Reply("unknown", text))
         self._answer_all()
         return [answer for answer, _ in self._kept]
+
+    @staticmethod
+    def _left_behind(kept: Sequence[tuple[A, object]]) -> list[int]:
+        """Those for which a run that continues this one has no room; the oldest go first."""
+        left, room = [], KEPT_BYTES
+        for number, (answer, _) in enumerate(kept):
+            needed = size(answer)
+            if needed > room:
+                left.append(number)
+            else:
+                room -= needed
+        return left
 
     async def _run_out(self) -> None:
         """One timer for all that wait. If what they are for opens in the same workflow task it costs no event."""

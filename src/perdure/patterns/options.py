@@ -78,8 +78,9 @@ class Options:
                 raise ValueError(f"{name} is {value}: it has to be positive")
         if self.attempts < 1:
             raise ValueError(f"attempts is {self.attempts}: a bounded number is needed, 1 at least")
-        if isinstance(self.never_retry, str):
-            raise TypeError(f"never_retry is a text: give a tuple, ({self.never_retry!r},)")
+        listed: object = self.never_retry
+        if isinstance(listed, str):
+            raise TypeError(f"never_retry is a text: give a tuple, ({listed!r},)")
         for each in self.never_retry:
             if isinstance(each, type) and issubclass(each, ApplicationError):
                 name = each.__name__

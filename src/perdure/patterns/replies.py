@@ -21,6 +21,10 @@ NOT_TAKEN = "AnswerNotTaken"
 JSON = (b"json/plain", b"binary/null")
 """The encodings of values that a query can show."""
 
+KEPT_BYTES = 250_000
+"""Of what a run hands to the next one: for the approvals that are over, for the callbacks that are, and for what came
+early for either, each. Servers refuse 2 MB."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -63,6 +67,11 @@ def encoding(value: Any) -> bytes:
     return payload.metadata["encoding"]
 
 
+def size(value: Any) -> int:
+    """The bytes that a value takes as a payload."""
+    return len(workflow.payload_converter().to_payload(value).data)
+
+
 def sealed(value: Any) -> str:
     """A value of any kind as text, for a state that a run hands to the next one."""
     payload = value.payload if isinstance(value, RawValue) else workflow.payload_converter().to_payload(value)
@@ -85,7 +94,8 @@ class _State(Protocol):
 
 
 def for_next_run(states: Sequence[S], now: datetime, remembered: int) -> list[S]:
-    """What a run hands to the next one: all that is open, and the newest `remembered` of what is over.
+    """What a run hands to the next one: all that is open, and the newest `remembered` of what is over, as far as
+    there is room.
 
     What the code has got in this very moment it can't have acted on, if it continues as new instead of that: so the
     next run gets it once more.
@@ -95,7 +105,12 @@ def for_next_run(states: Sequence[S], now: datetime, remembered: int) -> list[S]
         if state.handed_over == now:
             state.handed_over = None
     over = [state for state in kept if state.handed_over is not None or state.outcome == "cancelled"]
-    forgotten = over[:-remembered]
+    forgotten, room = over[:-remembered], KEPT_BYTES
+    for number, state in reversed(list(enumerate(over))):
+        room -= size(state)
+        if room < 0:
+            forgotten = over[: max(number + 1, len(forgotten))]
+            break
     return [state for state in kept if not any(state is each for each in forgotten)]
 
 

@@ -32,6 +32,9 @@ class Waits:
     """What a run hands to the one that continues it: its approvals and callbacks, those that are open with their votes
     and points in time, and the newest of those that are over, for late answers.
 
+    What is open is handed over whole. All else has room of 1 MB, of 2 that servers take: 250 kB for each of the four
+    lists here. Of what is over the oldest are forgotten, and early answers that go beyond are dropped, with a warning.
+
     The next run calls `approval` and `callback` with the same ids, and goes on where this one was.
     """
 
