@@ -49,7 +49,12 @@ Moment = timedelta | datetime
 
 @dataclass(frozen=True)
 class Notice:
-    """What the activity `notify` is called with: that somebody is to be asked."""
+    """What the activity `notify` is called with: that somebody is to be asked.
+
+    @activity.defn
+    async def mail(notice: Notice) -> None:
+        await send(notice.to, f"{notice.kind}: {notice.request.subject}", until=notice.deadline)
+    """
 
     approval: str
     """The id of the approval in its workflow."""

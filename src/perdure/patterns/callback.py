@@ -63,7 +63,13 @@ early, nobody has judged before."""
 
 
 class CallbackFailed(ApplicationError):
-    """The outside system says that it has failed."""
+    """The outside system says that it has failed.
+
+    try:
+        video = await callback(Encoded, "talk.mov", notify=submit, expires=timedelta(hours=6))
+    except CallbackFailed as failed:
+        return f"no video: {failed.reason}"
+    """
 
     def __init__(self, id: str, message: str) -> None:
         super().__init__(f"callback {id}: {message}", type="CallbackFailed", non_retryable=True)
@@ -71,14 +77,26 @@ class CallbackFailed(ApplicationError):
 
 
 class CallbackExpired(ApplicationError):
-    """The outside system did not call back in time."""
+    """The outside system did not call back in time.
+
+    try:
+        paid = await callback(Payment, order, notify=open_checkout, expires=timedelta(hours=1))
+    except CallbackExpired:
+        return "nobody has paid"
+    """
 
     def __init__(self, id: str, at: datetime) -> None:
         super().__init__(f"callback {id}: nobody called back by {at}", type="CallbackExpired", non_retryable=True)
 
 
 class CallbackStalled(ApplicationError):
-    """The outside system has not been heard of for the `stall_timeout`."""
+    """The outside system has not been heard of for the `stall_timeout`.
+
+    try:
+        video = await callback(Encoded, "talk.mov", notify=submit, expires=DAY, stall_timeout=HOUR)
+    except CallbackStalled as stalled:
+        frame = stalled.progress(int) or 0  # where the next attempt begins
+    """
 
     def __init__(self, id: str, silence: timedelta, last: Any) -> None:
         text = f"callback {id}: nothing was heard for {silence}"
@@ -97,7 +115,12 @@ class CallbackStalled(ApplicationError):
 
 @dataclass(frozen=True)
 class CallbackAddress:
-    """Where to call back; the first argument of the activity `notify`."""
+    """Where to call back; the first argument of the activity `notify`.
+
+    @activity.defn
+    async def submit(address: CallbackAddress, video: str) -> None:
+        await encoder.submit(video, tell=f"{address.workflow_id}/{address.callback}")
+    """
 
     callback: str
     """The id of the callback in its workflow."""
@@ -119,7 +142,12 @@ class EarlyCall:
 
 @dataclass
 class CallbackState:
-    """All about a callback: what the query tells, and what a run hands to the one that continues it."""
+    """All about a callback: what the query tells, and what a run hands to the one that continues it.
+
+    state = await Callbacks(client, "talk").state()
+    if state is not None and not state.outcome:
+        print(state.progress, "last heard of", state.heard)
+    """
 
     id: str
     opened: datetime

@@ -26,7 +26,11 @@ State = Literal["running", "completed", "failed", "compensating", "compensated",
 
 @dataclass(frozen=True)
 class Left:
-    """A step that is not undone yet."""
+    """A step that is not undone yet.
+
+    for step in report.left:
+        print(f"{step.key}: {step.undo} is still to be done. {step.error}")
+    """
 
     key: str
     undo: str
@@ -37,7 +41,12 @@ class Left:
 
 @dataclass(frozen=True)
 class SagaReport:
-    """What the query tells of one saga."""
+    """What the query tells of one saga.
+
+    for report in await handle.query("perdure_saga", result_type=list[SagaReport]):
+        if report.state == "stuck":
+            print(report.number, report.left)
+    """
 
     number: int
     """Of the saga in its run, from 1."""

@@ -45,7 +45,11 @@ PAGE = 100
 
 @dataclass(frozen=True)
 class Polled(Generic[R]):
-    """What became of one thing of many."""
+    """What became of one thing of many.
+
+    polls = await poll(build_states, ["b-17", "b-18"], every=MINUTE, give_up=HOUR, mode="child")
+    late = [each.value for each in polls if not each.done]
+    """
 
     done: bool
     """Whether it came true; False: given up."""

@@ -30,7 +30,13 @@ SHOWN = 200
 
 
 class GaveUp(ApplicationError):
-    """It had not come true when it was time to give up. `last` is what was seen last; None: nothing was."""
+    """It had not come true when it was time to give up. `last` is what was seen last; None: nothing was.
+
+    try:
+        build = await poll(build_state, "b-17", every=timedelta(minutes=1), give_up=timedelta(hours=6))
+    except GaveUp as error:
+        return f"still {error.last}"
+    """
 
     def __init__(self, what: str, last: Any) -> None:
         text = f"gave up on {what}; {_shown(last)}"

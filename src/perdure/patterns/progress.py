@@ -36,7 +36,13 @@ BEATS = 3
 
 
 class Progress(Generic[C]):
-    """How far an activity has come. Made by `progress`; functions that it calls take it as `p: Progress[int]`."""
+    """How far an activity has come. Made by `progress`; functions that it calls take it as `p: Progress[int]`.
+
+    async def insert_all(rows: list[Row], p: Progress[int]) -> None:
+        for row in rows[p.cursor or 0 :]:
+            await insert(row)
+            p.save(row.number)
+    """
 
     def __init__(self, cursor_type: type[C], stall_timeout: timedelta) -> None:
         info = activity.info()

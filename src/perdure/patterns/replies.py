@@ -28,7 +28,12 @@ early for either, each. Servers refuse 2 MB."""
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of an answer."""
+    """What became of an answer.
+
+    reply = await Approvals(client, "trip-17").approve("bob")
+    if not reply.taken:
+        print(reply.status, reply.text)
+    """
 
     status: Literal["taken", "early", "again", "late", "refused", "unknown"]
     """`taken`: it counts. `again`: it was said before, and nothing has changed. `late`: it is over, and nothing has

@@ -47,14 +47,28 @@ where that happens only: runs that were begun before go on, and no other run has
 
 
 class SagaDeadline(ApplicationError):
-    """The saga took longer than its deadline; what it did was undone."""
+    """The saga took longer than its deadline; what it did was undone.
+
+    try:
+        async with Saga(timedelta(hours=1)) as saga:
+            await saga.step(charge, trip, undo=refund)
+    except SagaDeadline:
+        return "too late, nothing is booked"
+    """
 
     def __init__(self, deadline: timedelta) -> None:
         super().__init__(f"the saga's deadline of {deadline} has passed", type="SagaDeadline", non_retryable=True)
 
 
 class SagaStuck(ApplicationError):
-    """Compensations failed for good and the saga was not to wait; `details` are what is left, as `Left`."""
+    """Compensations failed for good and the saga was not to wait; `details` are what is left, as `Left`.
+
+    try:
+        async with Saga(wait_when_stuck=False) as saga:
+            await saga.step(charge, trip, undo=refund)
+    except SagaStuck as stuck:
+        await workflow.execute_activity(call_somebody, list(stuck.details), **options.quick.config())
+    """
 
 
 class Saga:

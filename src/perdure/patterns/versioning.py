@@ -64,7 +64,12 @@ attribute).
 
 @dataclass(frozen=True)
 class OpenRuns:
-    """Open runs, by what they have to do with a change. Each is `workflow_id`, `run_id`."""
+    """Open runs, by what they have to do with a change. Each is `workflow_id`, `run_id`.
+
+    runs = await open_runs(client, "Order", "fee-v2")
+    for workflow_id, run_id in runs.old:
+        print(workflow_id, run_id, "still needs the old branch")
+    """
 
     new: list[tuple[str, str]]
     """Have taken the new branch, and will."""

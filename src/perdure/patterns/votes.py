@@ -22,7 +22,11 @@ PAST = {"approve": "approved", "reject": "rejected"}
 
 @dataclass(frozen=True)
 class ApprovalRequest:
-    """What is to be decided."""
+    """What is to be decided.
+
+    request = ApprovalRequest("Train to Oslo", requester="ann", details={"price": "420 EUR"})
+    decision = await approval(request, ["bob"], deadline=timedelta(days=3))
+    """
 
     subject: str
     """In a line: what people are asked."""
@@ -34,7 +38,11 @@ class ApprovalRequest:
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """Something that happened in an approval."""
+    """Something that happened in an approval.
+
+    for entry in decision.audit:
+        print(entry.at, entry.what, entry.who or "the workflow", entry.why)
+    """
 
     at: datetime
     what: str
@@ -51,7 +59,12 @@ class AuditEntry:
 
 @dataclass(frozen=True)
 class Decision:
-    """How an approval has ended."""
+    """How an approval has ended.
+
+    decision = await approval(request, ["bob", "carol"], deadline=timedelta(days=3))
+    if not decision.approved:
+        return f"{decision.outcome}: {decision.reason}"
+    """
 
     outcome: Outcome
     reason: str
@@ -70,7 +83,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person says; the argument of the update and of the signal `perdure_approval`."""
+    """What a person says; the argument of the update and of the signal `perdure_approval`.
+
+    await handle.signal("perdure_approval", Answer("approval", "bob", "reject", reason="too much"))
+    """
 
     approval: str
     """The id of the approval in its workflow."""
@@ -107,7 +123,11 @@ class Escalation:
 
 @dataclass
 class ApprovalState:
-    """All about an approval."""
+    """All about an approval.
+
+    for state in await Approvals(client, "trip-17").states():
+        print(state.id, state.outcome or f"waits for {', '.join(state.waiting_for())}")
+    """
 
     id: str
     request: ApprovalRequest

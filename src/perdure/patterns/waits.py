@@ -36,6 +36,12 @@ class Waits:
     lists here. Of what is over the oldest are forgotten, and early answers that go beyond are dropped, with a warning.
 
     The next run calls `approval` and `callback` with the same ids, and goes on where this one was.
+
+        @workflow.init
+        def __init__(self, input: Input) -> None:
+            input.waits.restore()
+
+        workflow.continue_as_new(Input(input.order, Waits.carry()))  # in `run`
     """
 
     version: int = VERSION

@@ -41,7 +41,12 @@ GONE = RPCStatusCode.NOT_FOUND
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A signal that could not be handled: see `Entity.dead_letters`, `Entity.retry` and `Entity.drop`."""
+    """A signal that could not be handled: see `Entity.dead_letters`, `Entity.retry` and `Entity.drop`.
+
+    for letter in await cart.dead_letters():
+        print(letter.name, letter.error)
+        await cart.retry(letter)
+    """
 
     number: int
     name: str

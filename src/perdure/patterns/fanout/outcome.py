@@ -81,12 +81,22 @@ class FanOutFailed(ApplicationError):
 
 
 class FanOutCancelled(FanOutFailed):
-    """The fan-out was stopped, by its `cancel` or the signal `perdure_fan_out_cancel`, and was not to collect."""
+    """The fan-out was stopped, by its `cancel` or the signal `perdure_fan_out_cancel`, and was not to collect.
+
+    try:
+        await fan_out(orders, ship)
+    except FanOutCancelled as stopped:
+        done = sum(outcome.ok for outcome in stopped.outcomes)
+    """
 
 
 @dataclass(frozen=True)
 class FanOutProgress:
-    """What the query `perdure_fan_out` tells of one fan-out."""
+    """What the query `perdure_fan_out` tells of one fan-out.
+
+    for fan in await handle.query("perdure_fan_out", result_type=list[FanOutProgress]):
+        print(f"{fan.completed} of {fan.total}, {fan.failed} failed, {fan.rate_per_s:.0f}/s")
+    """
 
     number: int
     """Of the fan-out in its run, from 1."""

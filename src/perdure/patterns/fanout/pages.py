@@ -147,7 +147,11 @@ class FirstError:
 
 @dataclass(frozen=True)
 class Summary(Generic[A]):
-    """What a fan-out over pages gives: no list, however many items there were."""
+    """What a fan-out over pages gives: no list, however many items there were.
+
+    summary = await fan_out(Pages(read_rows, 0), upsert, on_error="collect")
+    print(f"{summary.completed} rows, {summary.failed} failed: {summary.first_errors}")
+    """
 
     pages: int
     """That were read."""
