@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.patterns.bursts import Burst
 
-from perdure.patterns.entity import mailbox
+from perdure.patterns.entity import bursts
 from perdure.patterns.entity.copies import copied
 from perdure.testing import assert_replays
 
@@ -36,7 +36,7 @@ async def test_a_large_state_makes_short_bursts(perdure, tmp_path, monkeypatch):
     assert marks(history) == 1, "later bursts are as short without one"
     history.save(tmp_path / "burst.json")
     for size in (1, 10**9):  # as if the states of newer code were larger, and smaller
-        monkeypatch.setattr(mailbox, "BURST_BYTES", size)
+        monkeypatch.setattr(bursts, "BURST_BYTES", size)
         assert_replays(Burst, str(tmp_path / "burst.json"))
 
 
@@ -51,7 +51,7 @@ async def test_small_states_make_bursts_of_200(perdure):
 
 
 def test_bursts_of_the_past_replay_whatever_they_cost(monkeypatch):
-    monkeypatch.setattr(mailbox, "BURST_BYTES", 1)
+    monkeypatch.setattr(bursts, "BURST_BYTES", 1)
     assert_replays(Burst, str(HISTORY))
 
 

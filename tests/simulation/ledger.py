@@ -321,8 +321,7 @@ class Ledger:
 
     def _RecordActivityTaskHeartbeat(self, request: Any, reply: Any, arrived_ns: int) -> None:
         token = tokens.decode(tokens.ActivityTaskToken, request.task_token)
-        key = (token.run_id, token.scheduled_event_id)
-        self._beaten.setdefault(key, token.attempt)
+        self._beaten.setdefault((token.run_id, token.scheduled_event_id), token.attempt)
 
     def _RespondActivityTaskCompleted(self, request: Any, reply: Any, arrived_ns: int) -> None:
         self._activity_ended(request, "COMPLETED")

@@ -14,14 +14,8 @@ with _workflow.unsafe.imports_passed_through():
     from perdure.patterns import options
     from perdure.patterns.answers import Approvals, Callbacks
     from perdure.patterns.approval import Notice, approval
-    from perdure.patterns.callback import (
-        CallbackAddress,
-        CallbackExpired,
-        CallbackFailed,
-        CallbackStalled,
-        CallbackState,
-        callback,
-    )
+    from perdure.patterns.callback import CallbackAddress, CallbackState, callback
+    from perdure.patterns.callback_errors import CallbackExpired, CallbackFailed, CallbackStalled
     from perdure.patterns.compensation import Left, SagaReport
     from perdure.patterns.entity import DeadLetter, Entity, Limits, check, query, signal, update, upgrade
     from perdure.patterns.fanout.api import fan_out, retry_failed

@@ -7,9 +7,8 @@ import contextvars
 import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
@@ -19,6 +18,7 @@ from temporalio.converter import DefaultFailureConverter
 from temporalio.exceptions import ApplicationError
 
 from perdure.patterns.entity import errors
+from perdure.patterns.entity.bursts import Bursts
 from perdure.patterns.entity.carried import (
     UPDATE,
     Carried,
@@ -34,6 +34,7 @@ from perdure.patterns.entity.carried import (
 from perdure.patterns.entity.copies import copied
 from perdure.patterns.entity.errors import refusal
 from perdure.patterns.entity.handlers import Definition
+from perdure.patterns.entity.message import Message
 from perdure.patterns.entity.plan import Plan, told
 from perdure.patterns.entity.same import is_same, print_of
 from perdure.patterns.holder import was_reset
@@ -53,48 +54,8 @@ BOUNDED = "perdure-entity-bounded"
 """Patch of runs in which a message fails that would take more of these."""
 LATER = 1000
 """Signals that an entity may have planned to send itself."""
-BURST = 200
-"""Messages handled in one go; the SDK lets a workflow think for two seconds at most."""
-BURST_BYTES = 500_000
-"""Of the state, once for each of them: it is copied and encoded each time, some 100 ms for these."""
 GIVEN = "perdure-entity-given"
 """Patch of first runs that fail, since they were started with a state that is none of the class."""
-BREATH = "perdure-entity-breath-"
-"""Patches that keep after how many messages of a run there was a pause before `BURST` of them."""
-
-
-@dataclass(eq=False)
-class Message:
-    """One that waits for its turn."""
-
-    name: str
-    id: str
-    args: list[Payload]
-    reply: asyncio.Future[Reply] | None = None
-    """Of an update."""
-    remembered: bool = True
-    """Whether it has an id by which it may come again."""
-    taken_along: bool = False
-    """An update for whose reply nobody waits."""
-    context: contextvars.Context | None = None
-
-    @property
-    def kind(self) -> Literal["update", "signal"]:
-        return "signal" if self.reply is None and not self.taken_along else "update"
-
-    @property
-    def size(self) -> int:
-        """Of what is carried of it."""
-        return 60 + len(self.name) + len(self.id) + sum(weight(each, quoted=False) for each in self.args)
-
-
-@dataclass
-class Burst:
-    """Messages handled in one workflow task, which the length of its history tells from others."""
-
-    length: int = 0
-    count: int = 0
-    bytes: int = 0
 
 
 class Mailbox:
@@ -113,9 +74,7 @@ class Mailbox:
         self.busy = self.closing = False
         self._view = view
         self._signals = self._updates = 0
-        self._burst = Burst()
-        self._burst_limit = BURST
-        self._taken = 0
+        self._bursts = Bursts()
         self._tried = False
         self.later: dict[str, Later] = {}
         self._kept_bytes = 0
@@ -330,44 +289,16 @@ class Mailbox:
             await until(self._next)
             self.busy = True
             try:
-                await self._pause()
+                await self._bursts.next(self._cost())
                 await self._take(self._dequeue())
             finally:
                 self.busy = False
-
-    async def _pause(self) -> None:
-        """Think no longer than the SDK allows: what came in one workflow task may be thousands of messages."""
-        length, cost = workflow.info().get_current_history_length(), self._cost()
-        if self._burst.length != length:
-            self._burst = Burst(length)
-        if self._burst.count >= self._burst_limit or self._is_long(cost):
-            await workflow.sleep(0.001, summary="a breath between many messages")
-            # A full burst does not count the message that has waited: histories know bursts of that length.
-            full = self._burst_limit == BURST
-            self._burst = Burst(workflow.info().get_current_history_length(), -1 if full else 0)
-        self._burst.count += 1
-        self._burst.bytes += cost
-        self._taken += 1
 
     def _cost(self) -> int:
         """Of the next message, in bytes of the state: two copies and an encoding of it, and a copy for each check."""
         assert self._encoded is not None
         checks = len(self.plan.checks.get(self.queue[0].name, ()))
         return len(self._encoded.data) * (3 + checks) // 3
-
-    def _is_long(self, cost: int) -> bool:
-        """Whether this burst has cost enough.
-
-        The size of a state is not the same at a replay by newer code, whose classes have more fields. So a pause is
-        where the history has a mark for it, and later bursts of the run are no longer, which needs no marks.
-        """
-        burst = self._burst
-        if burst.bytes == 0 or (not workflow.unsafe.is_replaying() and burst.bytes + cost <= BURST_BYTES):
-            return False
-        if not workflow.patched(f"{BREATH}{self._taken}"):
-            return False
-        self._burst_limit = 1 << max(burst.count, 1).bit_length() - 1
-        return True
 
     async def _take(self, message: Message) -> None:
         known = self.window.replies.get(message.id)
