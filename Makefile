@@ -52,7 +52,7 @@ skipping: $(STAMP)  ## Run the Python SDK's own time-skipping tests on Perdure: 
 	@test -f "$(SDK_PYTHON)/tests/testing/test_workflow.py" || { echo "make skipping needs SDK_PYTHON=/path/to/sdk-python, a checkout of the SDK's sources."; exit 1; }
 	PERDURE_SDK_PYTHON=$(abspath $(SDK_PYTHON)) $(PYTEST) -q tests/acceptance/test_skipping_sdks.py -k python_sdk
 
-sweep: $(STAMP)  ## Run the crash, power-cut, load and fault-matrix tests at their full size (an hour or two)
+sweep: $(STAMP)  ## Run the crash, power-cut, load and fault-matrix tests at their full size (an hour)
 	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 tests/acceptance tests/storage
 	PERDURE_SWEEP=1 $(PYTEST) -q --timeout=0 -n 2 --dist loadfile tests/patterns
 
