@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tests.conformance.driver import Driver
@@ -74,23 +73,3 @@ async def refused(d: Driver) -> None:
 async def bad_command(d: Driver) -> None:
     await d.start()
     await d.step(activity("a", priority={"priority_key": -1}))
-
-
-async def changes_while_the_workflow_task_waits(d: Driver) -> None:
-    for name in ("first", "second", "third"):
-        await d.start(d.name(name))
-    await d.call(
-        "UpdateWorkflowExecutionOptions",
-        workflow_execution=d.name("third"),
-        workflow_execution_options={"priority": {"priority_key": 1}},
-        update_mask={"paths": ["priority"]},
-    )
-    await d.call(
-        "UpdateWorkflowExecutionOptions",
-        workflow_execution=d.name("first"),
-        workflow_execution_options={"priority": {"priority_key": 5}},
-        update_mask={"paths": ["priority"]},
-    )
-    await asyncio.sleep(1)
-    for _ in range(3):
-        await d.poll_wft()
