@@ -25,6 +25,20 @@ class Pay:
         return await workflow.execute_activity(charge, amount, start_to_close_timeout=timedelta(minutes=1))
 """
 
+BROKEN = """
+@workflow.defn(sandboxed=False)
+class Broken:
+    @workflow.run
+    async def run(self) -> None:
+        raise RuntimeError("a bug")
+
+async def test_that_does_not_wait(perdure):
+    async with perdure.worker(Broken):
+        await perdure.start(Broken.run, id="broken")
+        while not perdure.task_failures:
+            await asyncio.sleep(0)
+"""
+
 
 @pytest.fixture
 def run(pytester: pytest.Pytester):
@@ -40,7 +54,9 @@ def run(pytester: pytest.Pytester):
 
 
 def test_what_failing_tests_show(run) -> None:
-    result = run("""
+    result = run(
+        BROKEN
+        + """
 async def test_wrong(perdure):
     async with perdure.worker(Pay, activities=[charge]):
         await perdure.start(Pay.run, 3, id="stays", start_delay=timedelta(days=365))
@@ -70,23 +86,12 @@ async def test_replayed(perdure):
 async def test_not_replayed(perdure):
     await run_it(perdure)
 
-@workflow.defn(sandboxed=False)
-class Broken:
-    @workflow.run
-    async def run(self) -> None:
-        raise RuntimeError("a bug")
-
-async def test_that_does_not_wait(perdure):
-    async with perdure.worker(Broken):
-        await perdure.start(Broken.run, id="broken")
-        while not perdure.task_failures:
-            await asyncio.sleep(0)
-
 @pytest.mark.perdure(stall_s=3)
 async def test_that_waits_for_ever(perdure):
     async with perdure.worker(Pay, activities=[perdure.mock(charge, blocks=True)]):
         await perdure.execute(Pay.run, 5, id="long")
-""")
+"""
+    )
     result.assert_outcomes(passed=3, failed=2, errors=2)
     text = result.stdout
     text.fnmatch_lines(
@@ -108,7 +113,9 @@ async def test_that_waits_for_ever(perdure):
 
 
 def test_what_is_shown_of_failures_at_the_end_and_of_workers_that_are_gone(run) -> None:
-    result = run("""
+    result = run(
+        BROKEN
+        + """
 from collections.abc import Sequence
 from temporalio.common import RawValue
 
@@ -128,18 +135,6 @@ async def test_replayed(perdure):
         await perdure.execute("Anything", id="fickle")
     Code.changed = True
 
-@workflow.defn(sandboxed=False)
-class Broken:
-    @workflow.run
-    async def run(self) -> None:
-        raise RuntimeError("a bug")
-
-async def test_that_does_not_wait(perdure):
-    async with perdure.worker(Broken):
-        await perdure.start(Broken.run, id="broken")
-        while not perdure.task_failures:
-            await asyncio.sleep(0)
-
 @pytest.mark.perdure(time="manual")
 async def test_that_fails_with_a_worker(perdure):
     stuck = perdure.mock(charge, blocks=True)
@@ -148,7 +143,8 @@ async def test_that_fails_with_a_worker(perdure):
         await perdure.advance(timedelta(days=30))
         await stuck.called()
         assert False
-""")
+"""
+    )
     result.assert_outcomes(passed=2, failed=1, errors=2)
     text = result.stdout
     text.fnmatch_lines(["*fickle (run *) does not replay: *", "*perdure: workflows*", "fickle Anything() run *"])
